@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef JT_TIMELINE_H
+#define JT_TIMELINE_H
+/*
+ * A timeline is a monotone cumulative-energy function E(t) of one domain, made
+ * from whatever its sensor gives: a counter, power readings, or both. The
+ * energy of any window is E(t1) - E(t0), with a bound. Pure: time arrives with
+ * the samples. A timeline belongs to one thread at a time.
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include "jouletap/error.h"
+#include "jouletap/record.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What is known of a domain's sensor. Rows and their sources: src/timeline/sensor.c. */
+struct jt_sensor {
+	const char *name;           /* "ga100", "gh100", "rapl" … as --sensor takes it */
+	const char *what;           /* one line for a person */
+	enum jt_provenance provenance; /* of the counter; power readings are at best JT_DERIVED */
+	uint64_t update_ns;         /* nominal update period of counter and power fields */
+	uint64_t window_ns;         /* averaging window of the instantaneous field; 0: none */
+	uint64_t avg_window_ns;     /* averaging window of the averaged field; 0: there is none */
+	uint64_t lag_ns;            /* end of the averaging window to the update that shows it */
+	uint64_t wrap_uj;           /* the counter runs 0 .. wrap_uj - 1; 0: it does not wrap */
+	uint64_t step_uj;           /* smallest step of the counter */
+	uint32_t gain_ppm;          /* tolerance proportional to the energy */
+	uint32_t max_power_mw;      /* a faster counter is lying */
+};
+
+/* Known kinds, terminated by a row without a name. */
+extern const struct jt_sensor jt_sensors[];
+
+/* NULL if there is no such kind. */
+const struct jt_sensor *jt_sensor_find(const char *name);
+
+/* The kind behind a GPU's marketing name ("NVIDIA H100 80GB HBM3"), or NULL. */
+const struct jt_sensor *jt_sensor_of_gpu(const char *gpu_name);
+
+struct jt_timeline; /* opaque */
+
+/* @sensor is copied. Keeps the last @max_knots points of E(t): memory is bounded by it. */
+int jt_timeline_new(const struct jt_sensor *sensor, size_t max_knots, struct jt_timeline **ret_tl,
+		    struct jt_error *err);
+void jt_timeline_free(struct jt_timeline *tl); /* accepts NULL */
+
+/*
+ * Samples come in time order. A sample whose status is not JT_OK opens a gap.
+ * JT_EINVAL: older than the last one (it is ignored and counted).
+ */
+int jt_timeline_add(struct jt_timeline *tl, const struct jt_sample *s);
+
+/* End of input (a recording): closes what the last sample supports. */
+void jt_timeline_finish(struct jt_timeline *tl);
+
+/* E(t) is final up to here; 0 before anything is known. Never moves back. */
+uint64_t jt_timeline_closed_ns(const struct jt_timeline *tl);
+
+/* Where E(t) begins; 0 before anything is known. Moves up as old knots are dropped. */
+uint64_t jt_timeline_start_ns(const struct jt_timeline *tl);
+
+/*
+ * Cumulative energy at @t_ns, in µJ since the timeline began; constant beyond
+ * both ends. Amortised O(1) for rising @t_ns, O(log n) otherwise.
+ */
+uint64_t jt_timeline_at(struct jt_timeline *tl, uint64_t t_ns);
+
+/*
+ * Energy of [begin, end]. What lies outside the known part is not extrapolated
+ * but lowers the coverage. JT_EINVAL: end before begin; JT_ERANGE: no overlap with
+ * what is kept.
+ */
+int jt_timeline_window(struct jt_timeline *tl, uint64_t begin_ns, uint64_t end_ns,
+		       struct jt_interval *ret_interval);
+
+struct jt_timeline_stats {
+	uint64_t n_samples;
+	uint64_t n_updates;       /* located counter updates */
+	uint64_t n_resets;        /* the counter restarted */
+	uint64_t n_wraps;
+	uint64_t n_gaps;          /* the sensor was away */
+	uint64_t n_rejected;      /* readings that cannot be true, or out of order */
+	uint64_t uncovered_ns;    /* time without a reading */
+	uint64_t period_ns;       /* update period seen; 0: not yet known */
+	uint64_t edge_ns;         /* how well the last update was located, plus or minus */
+	uint32_t cross_ratio_ppm; /* counter over integrated power; 0: nothing to compare */
+	int valid;                /* 0: counter and power disagree beyond their tolerances */
+};
+void jt_timeline_stats(const struct jt_timeline *tl, struct jt_timeline_stats *ret_stats);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/base.h"
+
+static _Atomic uint64_t fail_in; /* allocations until one fails; 0: never */
+
+void jt__alloc_fail_at(uint64_t nth)
+{
+	atomic_store(&fail_in, nth);
+}
+
+static bool fails_now(void)
+{
+	uint64_t left = atomic_load_explicit(&fail_in, memory_order_relaxed);
+
+	return left && atomic_fetch_sub(&fail_in, 1) == 1;
+}
+
+void *jt__alloc(size_t n, size_t size)
+{
+	return fails_now() ? NULL : calloc(n ? n : 1, size);
+}
+
+void *jt__realloc(void *p, size_t n, size_t size)
+{
+	return fails_now() ? NULL : reallocarray(p, n, size);
+}
+
+void jt__free(void *p)
+{
+	free(p);
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef JT_BUF_H
+#define JT_BUF_H
+/*
+ * A growable byte queue with a maximum given at birth: append at the end,
+ * consume at the front. Also the way text and JSON are put together: an append
+ * that fails marks the buffer, so that only the last call needs a check.
+ */
+#include "base/base.h"
+
+struct jt_buf {
+	char *data;   /* jt__buf_bytes() is what is in it */
+	size_t begin; /* first byte not yet consumed */
+	size_t end;
+	size_t capacity;
+	size_t max;   /* bytes it may hold */
+	bool failed;  /* an append did not fit or could not be allocated */
+};
+
+void jt__buf_init(struct jt_buf *b, size_t max); /* allocates nothing */
+void jt__buf_fini(struct jt_buf *b);
+static inline const char *jt__buf_bytes(const struct jt_buf *b)
+{
+	return b->data + b->begin;
+}
+static inline size_t jt__buf_len(const struct jt_buf *b)
+{
+	return b->end - b->begin;
+}
+/* JT_OK, JT_ELIMIT beyond max, JT_ENOMEM. On failure the content is unchanged. */
+int jt__buf_append(struct jt_buf *b, const void *bytes, size_t n);
+int jt__buf_append_text(struct jt_buf *b, const char *text);
+int jt__buf_printf(struct jt_buf *b, const char *fmt, ...) JT_PRINTF(2, 3);
+/* Room for @n more bytes at the end, to be read into; then jt__buf_commit(). NULL on failure. */
+char *jt__buf_reserve(struct jt_buf *b, size_t n);
+void jt__buf_commit(struct jt_buf *b, size_t n);
+void jt__buf_consume(struct jt_buf *b, size_t n);
+void jt__buf_clear(struct jt_buf *b);  /* keeps the memory */
+void jt__buf_reset(struct jt_buf *b);  /* gives the memory back */
+
+/* JSON pieces. A string is quoted and escaped; invalid UTF-8 becomes U+FFFD. */
+void jt__json_string(struct jt_buf *b, const char *text, size_t n);
+/* The shortest decimal that reads back to the same double; null for NaN and infinities. */
+void jt__json_double(struct jt_buf *b, double v);
+/* µ-units as a decimal of the unit, exactly: 1500000 -> 1.5; JT_NONE -> null. */
+void jt__json_micro(struct jt_buf *b, uint64_t micro);
+/* ns as seconds, exactly; JT_NONE -> null. */
+void jt__json_nano(struct jt_buf *b, uint64_t nano);
+/* An integer; JT_NONE -> null. */
+void jt__json_u64(struct jt_buf *b, uint64_t v);
+
+#endif

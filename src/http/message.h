@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef JT_MESSAGE_H
+#define JT_MESSAGE_H
+/*
+ * HTTP/1.1 heads: parsed by llhttp in strict mode, held as text, rebuilt when
+ * forwarded and never relayed raw. Pure.
+ */
+#include "base/buf.h"
+
+struct jt_http_limits {
+	size_t max_head;  /* bytes of start line and headers; 64 KiB */
+	size_t max_body;  /* bytes of a buffered body */
+};
+
+struct jt_header {
+	const char *name;
+	size_t name_len;
+	const char *value; /* without surrounding white space */
+	size_t value_len;
+};
+
+/* A parsed head. Text points into the message's own buffer, valid until its next head. */
+struct jt_head {
+	bool is_request;
+	const char *method;     /* "POST"; NUL-terminated */
+	const char *target;     /* as sent, NUL-terminated */
+	uint32_t status;        /* of a response */
+	uint32_t minor_version; /* 1 for HTTP/1.1 */
+	bool keep_alive;
+	bool chunked;
+	bool has_body;
+	uint64_t content_length; /* JT_NONE if absent */
+	const struct jt_header *headers;
+	size_t n_headers;
+};
+
+/* The first header called @name (any case), or NULL. */
+const struct jt_header *jt__head_find(const struct jt_head *h, const char *name);
+/* Whether header @name has exactly this value, any case. */
+bool jt__head_is(const struct jt_head *h, const char *name, const char *value);
+/* Hop-by-hop: Connection, what it names, Keep-Alive, Proxy-*, TE, Trailer, Transfer-Encoding, Upgrade. */
+bool jt__head_is_hop_by_hop(const struct jt_head *h, const struct jt_header *header);
+
+struct jt_parser; /* opaque: one direction of one connection, over llhttp */
+
+struct jt_parser_events {
+	/* Each returns 0 to go on or 1 to pause after it: jt__parser_feed() then returns early. */
+	int (*head)(void *user, const struct jt_head *head);
+	int (*body)(void *user, const char *bytes, size_t n); /* de-chunked, as it arrives */
+	int (*end)(void *user); /* message complete */
+};
+
+struct jt_parser *jt__parser_new(bool requests, size_t max_head,
+				 const struct jt_parser_events *events, void *user); /* NULL: no memory */
+void jt__parser_free(struct jt_parser *p);
+/* Next response answers a HEAD request: it has no body whatever its head says. */
+void jt__parser_expect_no_body(struct jt_parser *p);
+/*
+ * Parses @n bytes; *ret_used is how many were taken (fewer only when paused or failed). JT_EINVAL: not
+ * HTTP, or ambiguous (CL + TE, differing or repeated Content-Length, obs-fold, bare LF or CR, bad chunk …): close. JT_ELIMIT: head
+ * above its limit (431). @err says which rule.
+ */
+int jt__parser_feed(struct jt_parser *p, const char *bytes, size_t n, size_t *ret_used,
+		    struct jt_error *err);
+/* The peer closed: JT_OK if that is a proper end here (fires end for a read-until-close body). */
+int jt__parser_eof(struct jt_parser *p);
+bool jt__parser_in_message(const struct jt_parser *p); /* something of a message was seen, not its end */
+void jt__parser_reset(struct jt_parser *p);            /* for a new connection */
+
+#endif

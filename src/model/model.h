@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef JT_MODEL_H
+#define JT_MODEL_H
+/*
+ * ONE place for what a step of inference costs: architecture of a model, table
+ * of GPUs, roofline of bytes and FLOPs, seconds and joules. Pure, any thread.
+ */
+#include "base/base.h"
+
+/* Transformer dimensions, named as in a Hugging Face config.json. */
+struct jt_arch {
+	char name[96];
+	uint32_t n_layers;
+	uint32_t hidden_size;
+	uint32_t intermediate_size; /* of one expert, for a mixture */
+	uint32_t n_heads;
+	uint32_t n_kv_heads;
+	uint32_t head_dim;
+	uint32_t vocab_size;
+	uint32_t n_experts;       /* 0: dense */
+	uint32_t experts_per_tok;
+	uint32_t ffn_mats;        /* 3 gated, 2 plain */
+	bool tie_embeddings;
+	double weight_bytes_per_param; /* 2 for bf16 */
+	double kv_bytes_per_elem;
+};
+
+/* Parses a config.json. JT_EINVAL names the key that is missing or wrong. */
+int jt__arch_parse(const char *json, size_t n, struct jt_arch *ret_arch, struct jt_error *err);
+int jt__arch_load(const char *path, struct jt_arch *ret_arch, struct jt_error *err);
+
+/* Derived sizes; formulas in arch.c. */
+double jt__arch_matmul_params(const struct jt_arch *a, bool active_only);
+double jt__arch_weight_bytes_step(const struct jt_arch *a, double n_tokens); /* read in a step of n tokens */
+double jt__arch_kv_bytes_per_token(const struct jt_arch *a);
+
+/* A GPU type: dense bf16 peak, memory bandwidth, power levels. Rows and sources: gpu.c. */
+struct jt_gpu {
+	const char *name;      /* "H100-SXM5-80GB" */
+	const char *match;     /* what the driver's name contains */
+	double mem_gb;
+	double bw_gbs;
+	double bf16_tflops;
+	double tdp_w;
+	double idle_w;
+	double pj_per_flop;    /* dynamic energy, derived as gpu.c says */
+	double pj_per_byte;
+};
+extern const struct jt_gpu jt__gpus[]; /* ends with a row without a name */
+const struct jt_gpu *jt__gpu_find(const char *name); /* by name, else by driver name; NULL */
+
+/* What one engine iteration does: the tokens it computes and the KV it reads. */
+struct jt_step {
+	double prefill_tokens;     /* summed over the sequences that prefill */
+	double prefill_ctx_tokens; /* Σ tokens × mean context they attend to */
+	double decode_seqs;
+	double decode_ctx_tokens;  /* Σ context lengths of the decoding sequences */
+};
+
+struct jt_step_cost {
+	double flops;
+	double weight_bytes; /* read once, shared by all */
+	double kv_bytes;
+	double seconds;      /* max(bytes / bandwidth, FLOPs / peak) with the efficiencies of roofline.c */
+	double dynamic_j;    /* above idle */
+};
+void jt__roofline(const struct jt_arch *a, const struct jt_gpu *g, const struct jt_step *s,
+		  struct jt_step_cost *ret_cost);
+
+/* The own (unshared) dynamic joules of one sequence in a step. */
+double jt__roofline_own_j(const struct jt_arch *a, const struct jt_gpu *g, double new_tokens,
+			  double ctx_tokens);
+/* The shared dynamic joules of a step of @n_tokens: reading the weights. */
+double jt__roofline_shared_j(const struct jt_arch *a, const struct jt_gpu *g, double n_tokens);
+
+#endif

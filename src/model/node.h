@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef JT_NODE_H
+#define JT_NODE_H
+/*
+ * A serving node as a pure step function: continuous batching with chunked
+ * prefill on one modelled GPU, in virtual time, with its true power and each
+ * request's true share of it. Demo, simulator and tests run this same node. No clock, no
+ * I/O; equal calls give equal results. Belongs to one thread at a time.
+ */
+#include "model/model.h"
+
+struct jt_node_options {
+	struct jt_arch arch;
+	struct jt_gpu gpu;
+	uint32_t max_seqs;         /* running at once; the others queue */
+	uint32_t max_batch_tokens; /* of a step: prefill chunks fill what decode leaves */
+};
+
+struct jt_node; /* opaque */
+
+int jt__node_new(const struct jt_node_options *o, struct jt_node **ret_node, struct jt_error *err);
+void jt__node_free(struct jt_node *n); /* accepts NULL */
+
+/* A request arrives at @t_ns. JT_EINVAL if @id is already there. */
+int jt__node_submit(struct jt_node *n, uint64_t t_ns, uint64_t id, uint32_t prompt_tokens,
+		    uint32_t max_tokens);
+/* The client left: it is out of the batch from the next step on. JT_ENOENT. */
+int jt__node_cancel(struct jt_node *n, uint64_t id);
+
+/* What a step did to one request. */
+struct jt_node_event {
+	uint64_t id;
+	uint32_t new_tokens; /* 0 or 1 output tokens at the end of the step */
+	bool first;          /* its first output token */
+	bool finished;
+};
+
+struct jt_node_step {
+	uint64_t begin_ns;
+	uint64_t end_ns;      /* begin + duration; tokens appear here */
+	double energy_j;      /* true energy of the step, idle power included */
+	size_t n_events;
+	const struct jt_node_event *events; /* valid until the next call */
+	struct jt_step work;
+};
+
+/*
+ * Runs the next iteration, beginning at @t_ns (not before the end of the last one). false when there
+ * is nothing to do: then the node idles and only jt__node_energy_j() goes on.
+ */
+bool jt__node_step(struct jt_node *n, uint64_t t_ns, struct jt_node_step *ret_step);
+
+/* True cumulative energy at @t_ns (not before the begin of the last step), power constant in a step. */
+double jt__node_energy_j(const struct jt_node *n, uint64_t t_ns);
+double jt__node_power_w(const struct jt_node *n, uint64_t t_ns);
+
+/*
+ * The node's own truth of a request, kept until forgotten: its share of every step it was in. Shared
+ * cost (weights, idle power while busy) in equal parts, own cost to itself: the Shapley value of that game.
+ */
+struct jt_node_truth {
+	double prefill_j;
+	double decode_j;
+	double dynamic_j;      /* of the two together, above idle */
+	uint64_t submitted_ns;
+	uint64_t started_ns;   /* first step it was in */
+	uint64_t first_ns;     /* first token */
+	uint64_t finished_ns;
+	uint32_t prompt_tokens;
+	uint32_t output_tokens;
+};
+int jt__node_truth(const struct jt_node *n, uint64_t id, struct jt_node_truth *ret_truth);
+void jt__node_forget(struct jt_node *n, uint64_t id);
+
+#endif
