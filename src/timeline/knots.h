@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef JT_KNOTS_H
+#define JT_KNOTS_H
+/* The inside of a timeline, shared by timeline.c (which appends) and window.c (which asks). */
+#include "base/base.h"
+#include "jouletap/timeline.h"
+#include "timeline/locate.h"
+
+/* A point of E(t). E is linear between two knots; the other sums are cumulative like E. */
+struct jt_knot {
+	uint64_t t_ns;
+	uint64_t e_uj;
+	uint64_t covered_ns; /* time that the sensor saw */
+	uint64_t derived_ns; /* time known from integrated power only */
+	uint64_t unseen_uj;  /* what the unseen part of the time may have added or not, at most */
+	uint64_t edge_ns;    /* how far off t_ns may be */
+	uint32_t low_mw;     /* the power range around here; 0..max where only a counter is known */
+	uint32_t high_mw;
+};
+
+struct jt_timeline {
+	struct jt_sensor sensor;
+	struct jt_timeline_stats stats;
+
+	/* A ring of knots, oldest first; index i is knots[(first + i) % capacity]. */
+	struct jt_knot *knots;
+	size_t capacity;
+	size_t first;
+	size_t n;
+	size_t cursor; /* last segment that was asked for */
+
+	uint64_t last_end_ns; /* of the newest sample */
+
+	/* counter */
+	bool has_counter;
+	bool was_lost;           /* since the last counter reading */
+	uint64_t counter_uj;     /* last value, as read */
+	uint64_t counter_begin_ns; /* begin of the last read that showed it */
+	uint64_t changed_ns;     /* when it last changed */
+	struct jt_locator locator;
+
+	/* power readings; held from one to the next */
+	bool has_power;
+	uint32_t power_mw;
+	uint64_t power_ns;       /* middle of the last reading */
+	uint64_t power_changed_ns;
+	uint64_t interval_ns;    /* typical time between readings */
+	double low_mw, high_mw;  /* decaying envelope */
+	uint64_t integral_uj;    /* of the held readings since the beginning */
+
+	/* cross-check, since the last half-life */
+	uint64_t cross_from_uj;  /* integral_uj at its beginning */
+	uint64_t cross_counter_uj;
+	uint64_t cross_power_uj;
+	uint64_t cross_begin_ns;
+};
+
+static inline const struct jt_knot *jt__knot(const struct jt_timeline *tl, size_t i)
+{
+	return &tl->knots[(tl->first + i) % tl->capacity];
+}
+
+#endif

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Samples in, knots of E(t) out.
+ *
+ * A counter is the truth where there is one. It moves in steps: a change of
+ * value means that the sensor updated between two reads (locate.c says when),
+ * and that everything up to this update is in the new value. So a knot stands at
+ * each update, and E is not known beyond the last one until the next.
+ *
+ * Without a counter power readings are integrated. A reading stands for the mean
+ * over the sensor's window, shows up one lag later and is held for one update
+ * period; so the held readings, integrated and moved back by
+ * lag + (window + period) / 2, have no systematic delay. Repeated values are
+ * held, never dropped.
+ *
+ * What can go wrong: the sensor goes away (a gap: a surviving counter still
+ * knows the energy, power readings do not), the counter wraps, restarts or lies
+ * (a step that no power limit allows), a counter stops moving (after a while the time is
+ * closed without energy and without coverage, so that nobody waits for ever).
+ */
+#include <math.h>
+#include <string.h>
+#include "timeline/knots.h"
+
+#define STALL_PERIODS 20           /* a counter that has not moved for so long is stuck, … */
+#define STALL_MIN_NS (2 * JT_NS_PER_S) /* … but not before this */
+#define GAP_INTERVALS 5            /* readings further apart than this are a gap, … */
+#define GAP_MIN_NS JT_NS_PER_S     /* … but not before this */
+#define ENVELOPE_NS (10 * JT_NS_PER_S) /* memory of the power range */
+#define CROSS_MIN_NS (10 * JT_NS_PER_S) /* too little to compare before this */
+#define CROSS_HALF_NS (60 * JT_NS_PER_S)
+
+int jt_timeline_new(const struct jt_sensor *sensor, size_t max_knots, struct jt_timeline **ret_tl,
+		    struct jt_error *err)
+{
+	struct jt_timeline *tl;
+
+	if (max_knots < 2 || !sensor->update_ns)
+		return jt__fail(err, JT_EINVAL, "timeline", "needs two knots and an update period");
+	tl = jt__alloc(1, sizeof(*tl));
+	if (!tl)
+		return jt__fail(err, JT_ENOMEM, "timeline", "out of memory");
+	tl->knots = jt__alloc(max_knots, sizeof(*tl->knots));
+	if (!tl->knots) {
+		jt__free(tl);
+		return jt__fail(err, JT_ENOMEM, "timeline", "no memory for %zu knots", max_knots);
+	}
+	tl->capacity = max_knots;
+	tl->sensor = *sensor;
+	tl->stats.valid = 1;
+	jt__locator_init(&tl->locator, sensor->update_ns);
+	*ret_tl = tl;
+	return JT_OK;
+}
+
+void jt_timeline_free(struct jt_timeline *tl)
+{
+	if (!tl)
+		return;
+	jt__free(tl->knots);
+	jt__free(tl);
+}
+
+static struct jt_knot *last_knot(struct jt_timeline *tl)
+{
+	return &tl->knots[(tl->first + tl->n - 1) % tl->capacity];
+}
+
+static void append(struct jt_timeline *tl, const struct jt_knot *k)
+{
+	if (tl->n == tl->capacity) {
+		tl->first = (tl->first + 1) % tl->capacity;
+		tl->n--;
+		if (tl->cursor)
+			tl->cursor--;
+	}
+	tl->n++;
+	*last_knot(tl) = *k;
+}
+
+/* Goes on from the last knot to @t_ns; the caller adds what is known of the stretch, then appends. */
+static struct jt_knot next_knot(struct jt_timeline *tl, uint64_t t_ns)
+{
+	struct jt_knot k = *last_knot(tl);
+
+	k.t_ns = t_ns;
+	return k;
+}
+
+/* Time passed, and nothing is known of it. */
+static void append_uncovered(struct jt_timeline *tl, uint64_t t_ns)
+{
+	struct jt_knot k;
+
+	if (!tl->n || t_ns <= last_knot(tl)->t_ns)
+		return;
+	k = next_knot(tl, t_ns);
+	tl->stats.uncovered_ns += t_ns - last_knot(tl)->t_ns;
+	append(tl, &k);
+}
+
+/* ---- counter ---- */
+
+/* The most that the domain can have used in @ns, with room for a late read. */
+static uint64_t most_uj(const struct jt_timeline *tl, uint64_t ns)
+{
+	ns += 2 * tl->sensor.update_ns;
+	return (uint64_t)((double)ns * tl->sensor.max_power_mw * 1e-6);
+}
+
+/* What the counter says was used since its last reading; false if that cannot be. */
+static bool counter_delta(struct jt_timeline *tl, uint64_t value_uj, uint64_t since_ns,
+			  uint64_t *ret_uj)
+{
+	uint64_t most = most_uj(tl, since_ns), delta = value_uj - tl->counter_uj;
+
+	if (value_uj < tl->counter_uj) {
+		delta = tl->sensor.wrap_uj - tl->counter_uj + value_uj;
+		if (tl->sensor.wrap_uj > tl->counter_uj && delta <= most) {
+			tl->stats.n_wraps++;
+		} else {
+			/* restarted from 0 at some time since: what it shows was used, what it had lost is gone */
+			tl->stats.n_resets++;
+			tl->was_lost = true;
+			delta = value_uj <= most ? value_uj : 0;
+		}
+	} else if (delta > most) {
+		tl->stats.n_rejected++;
+		return false;
+	}
+	*ret_uj = delta;
+	return true;
+}
+
+static void cross_check(struct jt_timeline *tl, uint64_t delta_uj, uint64_t t_ns)
+{
+	double ratio, tolerance = 0.05 + 2e-6 * tl->sensor.gain_ppm;
+
+	if (!tl->has_power || tl->was_lost) {
+		tl->cross_from_uj = tl->integral_uj;
+		return;
+	}
+	tl->cross_counter_uj += delta_uj;
+	tl->cross_power_uj += tl->integral_uj - tl->cross_from_uj;
+	tl->cross_from_uj = tl->integral_uj;
+	if (!tl->cross_begin_ns)
+		tl->cross_begin_ns = t_ns;
+	if (t_ns - tl->cross_begin_ns < CROSS_MIN_NS || !tl->cross_power_uj)
+		return;
+	ratio = (double)tl->cross_counter_uj / (double)tl->cross_power_uj;
+	tl->stats.cross_ratio_ppm = (uint32_t)JT_MIN(ratio * 1e6, 4e9);
+	tl->stats.valid = fabs(ratio - 1) <= tolerance;
+	if (t_ns - tl->cross_begin_ns > CROSS_HALF_NS) {
+		tl->cross_counter_uj /= 2;
+		tl->cross_power_uj /= 2;
+		tl->cross_begin_ns = t_ns - CROSS_HALF_NS / 2;
+	}
+}
+
+/* Where E(t) begins: one period before the first update that was seen. */
+static void begin_at(struct jt_timeline *tl, uint64_t t_ns, uint64_t edge_ns)
+{
+	append(tl, &(struct jt_knot){ .t_ns = t_ns, .edge_ns = edge_ns,
+				      .high_mw = tl->sensor.max_power_mw });
+}
+
+static void counter_changed(struct jt_timeline *tl, const struct jt_sample *s)
+{
+	uint64_t edge, delta, t, since = s->end_ns - tl->changed_ns;
+	struct jt_knot k;
+
+	t = jt__locator_update(&tl->locator, tl->counter_begin_ns, s->end_ns, &edge);
+	tl->stats.edge_ns = edge;
+	tl->stats.period_ns = jt__locator_period_ns(&tl->locator);
+	tl->changed_ns = s->end_ns;
+	if (!counter_delta(tl, s->energy_uj, since, &delta)) {
+		append_uncovered(tl, t);
+		return;
+	}
+	if (!tl->n)
+		begin_at(tl, t > tl->sensor.update_ns ? t - tl->sensor.update_ns : 0,
+			 tl->sensor.update_ns / 2);
+	t = JT_MAX(t, last_knot(tl)->t_ns + 1);
+	cross_check(tl, delta, t);
+	k = next_knot(tl, t);
+	k.e_uj += delta;
+	k.edge_ns = edge;
+	k.low_mw = 0;
+	k.high_mw = s->valid & JT_HAS_LIMIT && s->limit_mw ?
+			    JT_MIN(s->limit_mw + s->limit_mw / 4, tl->sensor.max_power_mw) :
+			    tl->sensor.max_power_mw;
+	if (tl->was_lost && tl->stats.n_resets)
+		tl->stats.uncovered_ns += t - last_knot(tl)->t_ns;
+	else
+		k.covered_ns += t - last_knot(tl)->t_ns;
+	tl->was_lost = false;
+	tl->stats.n_updates++;
+	append(tl, &k);
+}
+
+static void add_counter(struct jt_timeline *tl, const struct jt_sample *s)
+{
+	if (!tl->has_counter) {
+		tl->has_counter = true;
+		tl->changed_ns = s->begin_ns;
+	} else if (s->energy_uj != tl->counter_uj) {
+		counter_changed(tl, s);
+	}
+	tl->counter_uj = s->energy_uj;
+	tl->counter_begin_ns = s->begin_ns;
+}
+
+/* Nobody waits for ever for a counter that has stopped. */
+static void close_if_stalled(struct jt_timeline *tl, uint64_t now_ns)
+{
+	uint64_t patience = JT_MAX(STALL_PERIODS * tl->sensor.update_ns, STALL_MIN_NS);
+
+	if (tl->n && now_ns - last_knot(tl)->t_ns > patience)
+		append_uncovered(tl, now_ns - patience / 2);
+}
+
+/* ---- power ---- */
+
+static uint64_t power_window_ns(const struct jt_timeline *tl, const struct jt_sample *s)
+{
+	return s->valid & JT_HAS_POWER ? tl->sensor.window_ns : tl->sensor.avg_window_ns;
+}
+
+static void widen_envelope(struct jt_timeline *tl, double mw, uint64_t dt_ns)
+{
+	double keep = exp(-(double)dt_ns / ENVELOPE_NS);
+
+	tl->low_mw = JT_MIN(mw, mw - (mw - tl->low_mw) * keep);
+	tl->high_mw = JT_MAX(mw, mw + (tl->high_mw - mw) * keep);
+}
+
+/* A stretch of @dt_ns at @mw: a straight line goes on where the power did not change. */
+static void append_power(struct jt_timeline *tl, uint64_t t_ns, uint64_t uj, double seen)
+{
+	struct jt_knot k;
+	uint64_t dt;
+
+	if (t_ns <= last_knot(tl)->t_ns)
+		return;
+	k = next_knot(tl, t_ns);
+	dt = t_ns - last_knot(tl)->t_ns;
+	k.e_uj += uj;
+	k.covered_ns += (uint64_t)(seen * (double)dt);
+	k.derived_ns += dt;
+	k.unseen_uj += (uint64_t)((1 - seen) * (double)dt * 1e-6 * (tl->high_mw - tl->low_mw));
+	k.low_mw = (uint32_t)tl->low_mw;
+	k.high_mw = (uint32_t)tl->high_mw;
+	append(tl, &k);
+}
+
+/* Integrates the held reading up to the middle of this one; E(t) grows only where no counter does it. */
+static void add_power(struct jt_timeline *tl, const struct jt_sample *s)
+{
+	uint32_t mw = s->valid & JT_HAS_POWER ? s->power_mw : s->power_avg_mw;
+	uint64_t t = s->begin_ns + (s->end_ns - s->begin_ns) / 2, window = power_window_ns(tl, s);
+	uint64_t period = tl->sensor.update_ns, shift, dt, hold_ns;
+	uint64_t from = tl->integral_uj;
+	bool gap;
+
+	if (mw > tl->sensor.max_power_mw) {
+		tl->stats.n_rejected++;
+		return;
+	}
+	if (!tl->has_power) {
+		tl->has_power = true;
+		tl->low_mw = tl->high_mw = tl->power_mw = mw;
+		tl->power_ns = t;
+		return;
+	}
+	dt = t - tl->power_ns;
+	gap = tl->interval_ns && dt > JT_MAX(GAP_INTERVALS * tl->interval_ns, GAP_MIN_NS);
+	/* what is held goes on to the middle between the two reads, where a change is as likely before as after */
+	hold_ns = dt / 2;
+	if (!gap)
+		tl->integral_uj += (uint64_t)(((unsigned __int128)tl->power_mw * hold_ns +
+					       (unsigned __int128)mw * (dt - hold_ns)) /
+					      1000000);
+	widen_envelope(tl, mw, dt);
+	if (!tl->has_counter) {
+		/* readings further apart than the sensor's period see only their own windows */
+		double seen = JT_MIN(1.0, (double)window / (double)JT_MAX(period, dt));
+
+		shift = tl->sensor.lag_ns + (window + period) / 2;
+		if (!tl->n)
+			begin_at(tl, tl->power_ns > shift ? tl->power_ns - shift : 0, 0);
+		last_knot(tl)->edge_ns = (window + JT_MAX(period, dt)) / 2;
+		if (gap) {
+			tl->stats.n_gaps++;
+			append_uncovered(tl, t - shift);
+		} else {
+			append_power(tl, t - shift, tl->integral_uj - from, seen);
+		}
+		last_knot(tl)->edge_ns = (window + JT_MAX(period, dt)) / 2;
+	}
+	if (!gap)
+		tl->interval_ns = tl->interval_ns ? (7 * tl->interval_ns + dt) / 8 : dt;
+	tl->power_mw = mw;
+	tl->power_ns = t;
+}
+
+/* ---- both ---- */
+
+int jt_timeline_add(struct jt_timeline *tl, const struct jt_sample *s)
+{
+	if (s->end_ns < s->begin_ns || s->begin_ns < tl->last_end_ns) {
+		tl->stats.n_rejected++;
+		return JT_EINVAL;
+	}
+	tl->last_end_ns = s->end_ns;
+	tl->stats.n_samples++;
+	if (s->status != JT_OK) {
+		tl->stats.n_gaps += !tl->was_lost;
+		tl->was_lost = true;
+	} else {
+		if (s->valid & (JT_HAS_POWER | JT_HAS_POWER_AVG))
+			add_power(tl, s);
+		if (s->valid & JT_HAS_ENERGY)
+			add_counter(tl, s);
+	}
+	close_if_stalled(tl, s->end_ns);
+	return JT_OK;
+}
+
+void jt_timeline_finish(struct jt_timeline *tl)
+{
+	uint64_t held_to = tl->power_ns;
+
+	/* power readings are known up to the last one's own window; the shift hides that tail */
+	if (tl->n && !tl->has_counter && tl->has_power && held_to > last_knot(tl)->t_ns)
+		append_power(tl, held_to,
+			     (uint64_t)((unsigned __int128)tl->power_mw *
+					(held_to - last_knot(tl)->t_ns) / 1000000),
+			     0);
+}
+
+uint64_t jt_timeline_closed_ns(const struct jt_timeline *tl)
+{
+	return tl->n ? jt__knot(tl, tl->n - 1)->t_ns : 0;
+}
+
+uint64_t jt_timeline_start_ns(const struct jt_timeline *tl)
+{
+	return tl->n ? jt__knot(tl, 0)->t_ns : 0;
+}
+
+void jt_timeline_stats(const struct jt_timeline *tl, struct jt_timeline_stats *ret_stats)
+{
+	*ret_stats = tl->stats;
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Questions to E(t). The bound of a window has four parts:
+ *
+ *   gain     the sensor's tolerance, proportional to the energy
+ *   edges    at each end of the window: inside a counter step only its total is
+ *            known, so that with power between 0 and p_max and a mean of p over a step of
+ *            length T, E at x (0..1 into the step) is off by at most
+ *            T·min(x·(p_max - p), (1-x)·p) upwards and T·min((1-x)·(p_max - p), x·p)
+ *            downwards; and the step's own ends are located only so well:
+ *            p_max for that time
+ *   unseen   of power readings that see part of the time: the range of power
+ *            around there, for the time not seen
+ *   step     of the counter, at each end
+ */
+#include <string.h>
+#include "timeline/knots.h"
+
+/* The segment [i, i + 1] that holds @t_ns; n >= 2 and t within the knots. */
+static size_t find_segment(struct jt_timeline *tl, uint64_t t_ns)
+{
+	size_t lo = 0, hi = tl->n - 1, i = tl->cursor;
+
+	/* most questions come in rising order: here or next door */
+	for (int tries = 0; tries < 3 && i + 1 < tl->n; tries++, i++) {
+		if (jt__knot(tl, i)->t_ns <= t_ns && t_ns <= jt__knot(tl, i + 1)->t_ns)
+			return tl->cursor = i;
+	}
+	while (hi - lo > 1) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (jt__knot(tl, mid)->t_ns <= t_ns)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	return tl->cursor = lo;
+}
+
+static uint64_t between(uint64_t a, uint64_t b, uint64_t part, uint64_t whole)
+{
+	return a + (uint64_t)((unsigned __int128)(b - a) * part / whole);
+}
+
+/* All of a knot's sums, interpolated at @t_ns, which is clamped to what is known. */
+static struct jt_knot at(struct jt_timeline *tl, uint64_t t_ns)
+{
+	const struct jt_knot *a, *b;
+	struct jt_knot k;
+	size_t i;
+
+	if (!tl->n)
+		return (struct jt_knot){ 0 };
+	if (t_ns <= jt__knot(tl, 0)->t_ns)
+		return *jt__knot(tl, 0);
+	if (t_ns >= jt__knot(tl, tl->n - 1)->t_ns)
+		return *jt__knot(tl, tl->n - 1);
+	i = find_segment(tl, t_ns);
+	a = jt__knot(tl, i);
+	b = jt__knot(tl, i + 1);
+	k = *b;
+	k.t_ns = t_ns;
+	k.e_uj = between(a->e_uj, b->e_uj, t_ns - a->t_ns, b->t_ns - a->t_ns);
+	k.covered_ns = between(a->covered_ns, b->covered_ns, t_ns - a->t_ns, b->t_ns - a->t_ns);
+	k.derived_ns = between(a->derived_ns, b->derived_ns, t_ns - a->t_ns, b->t_ns - a->t_ns);
+	k.unseen_uj = between(a->unseen_uj, b->unseen_uj, t_ns - a->t_ns, b->t_ns - a->t_ns);
+	return k;
+}
+
+uint64_t jt_timeline_at(struct jt_timeline *tl, uint64_t t_ns)
+{
+	return at(tl, t_ns).e_uj;
+}
+
+/* How far E at @t_ns may be off because only the knots around it are known. */
+static double edge_uj(struct jt_timeline *tl, uint64_t t_ns)
+{
+	const struct jt_knot *a, *b;
+	double length_ns, x, mean_mw, room_mw, up, down, located_ns;
+	size_t i;
+
+	if (tl->n < 2)
+		return 0;
+	i = find_segment(tl, t_ns);
+	a = jt__knot(tl, i);
+	b = jt__knot(tl, i + 1);
+	located_ns = (double)JT_MAX(a->edge_ns, b->edge_ns);
+	if (b->derived_ns > a->derived_ns) /* power: the range around here, for as long as the sensor blurs */
+		return located_ns * (b->high_mw - b->low_mw) * 1e-6;
+	length_ns = (double)(b->t_ns - a->t_ns);
+	x = (double)(t_ns - a->t_ns) / length_ns;
+	mean_mw = (double)(b->e_uj - a->e_uj) / length_ns * 1e6;
+	room_mw = JT_MAX(b->high_mw - mean_mw, 0);
+	up = JT_MIN(x * room_mw, (1 - x) * mean_mw);
+	down = JT_MIN((1 - x) * room_mw, x * mean_mw);
+	return (JT_MAX(up, down) * length_ns + located_ns * b->high_mw) * 1e-6;
+}
+
+int jt_timeline_window(struct jt_timeline *tl, uint64_t begin_ns, uint64_t end_ns,
+		       struct jt_interval *ret_interval)
+{
+	uint64_t start = jt_timeline_start_ns(tl), closed = jt_timeline_closed_ns(tl);
+	uint64_t from = JT_MAX(begin_ns, start), to = JT_MIN(end_ns, closed);
+	struct jt_knot a, b;
+	double bound;
+
+	if (end_ns < begin_ns)
+		return JT_EINVAL;
+	if (!tl->n || from > to)
+		return JT_ERANGE;
+	a = at(tl, from);
+	b = at(tl, to);
+	memset(ret_interval, 0, sizeof(*ret_interval));
+	ret_interval->begin_ns = begin_ns;
+	ret_interval->end_ns = end_ns;
+	ret_interval->energy_uj = b.e_uj - a.e_uj;
+	ret_interval->provenance = b.derived_ns > a.derived_ns ?
+					   JT_MAX(tl->sensor.provenance, JT_DERIVED) :
+					   tl->sensor.provenance;
+	if (end_ns > begin_ns)
+		ret_interval->coverage_ppm = (uint32_t)((b.covered_ns - a.covered_ns) * 1000000.0 /
+							(double)(end_ns - begin_ns));
+	bound = (double)ret_interval->energy_uj * tl->sensor.gain_ppm * 1e-6;
+	bound += edge_uj(tl, from) + edge_uj(tl, to);
+	bound += (double)(b.unseen_uj - a.unseen_uj) + 2.0 * tl->sensor.step_uj;
+	ret_interval->bound_uj = (uint64_t)(bound + 0.5);
+	return JT_OK;
+}
