@@ -15,6 +15,7 @@
  */
 #include <string.h>
 #include "timeline/knots.h"
+#include "timeline/probe.h"
 
 /* The segment [i, i + 1] that holds @t_ns; n >= 2 and t within the knots. */
 static size_t find_segment(struct jt_timeline *tl, uint64_t t_ns)
@@ -79,7 +80,7 @@ static double edge_uj(struct jt_timeline *tl, uint64_t t_ns)
 	double length_ns, x, mean_mw, room_mw, up, down, located_ns;
 	size_t i;
 
-	if (tl->n < 2)
+	if (tl->n < 2 || t_ns < jt_timeline_start_ns(tl) || t_ns > jt_timeline_closed_ns(tl))
 		return 0;
 	i = find_segment(tl, t_ns);
 	a = jt__knot(tl, i);
@@ -94,6 +95,34 @@ static double edge_uj(struct jt_timeline *tl, uint64_t t_ns)
 	up = JT_MIN(x * room_mw, (1 - x) * mean_mw);
 	down = JT_MIN((1 - x) * room_mw, x * mean_mw);
 	return (JT_MAX(up, down) * length_ns + located_ns * b->high_mw) * 1e-6;
+}
+
+void jt__timeline_probe(struct jt_timeline *tl, uint64_t t_ns, struct jt_probe *ret_probe)
+{
+	struct jt_knot k = at(tl, t_ns);
+
+	*ret_probe = (struct jt_probe){ .e_uj = k.e_uj, .covered_ns = k.covered_ns,
+					.derived_ns = k.derived_ns, .unseen_uj = k.unseen_uj,
+					.edge_uj = edge_uj(tl, t_ns) };
+}
+
+uint64_t jt__timeline_next_ns(struct jt_timeline *tl, uint64_t t_ns)
+{
+	size_t i;
+
+	if (tl->n < 2 || t_ns >= jt_timeline_closed_ns(tl))
+		return UINT64_MAX;
+	if (t_ns < jt_timeline_start_ns(tl))
+		return jt_timeline_start_ns(tl);
+	i = find_segment(tl, t_ns);
+	while (jt__knot(tl, i + 1)->t_ns <= t_ns)
+		i++;
+	return jt__knot(tl, i + 1)->t_ns;
+}
+
+const struct jt_sensor *jt__timeline_sensor(const struct jt_timeline *tl)
+{
+	return &tl->sensor;
 }
 
 int jt_timeline_window(struct jt_timeline *tl, uint64_t begin_ns, uint64_t end_ns,
