@@ -24,7 +24,7 @@ struct jt_weight {
 	uint32_t shared; /* the largest among the active requests is taken */
 	uint32_t own;
 };
-#define JT_WEIGHT_MAX (1u << 24)
+#define JT_WEIGHT_MAX (1u << 28)
 
 enum jt_change_kind {
 	JT_ENTER,  /* becomes active in @phase with @weight */
@@ -44,8 +44,8 @@ struct jt_change {
 struct jt_account {
 	uint64_t meter_uj;
 	uint64_t requests_uj;
-	uint64_t idle_uj;         /* nothing active: up to the idle floor, all of it while none is known */
-	uint64_t unattributed_uj; /* nothing of ours active and above the floor, or nobody to charge */
+	uint64_t idle_uj;         /* nothing active: up to the given idle floor, all of it if none was given */
+	uint64_t unattributed_uj; /* nothing active and above a given floor, or only weights of 0 active */
 	int64_t error_uj;         /* meter - (requests + idle + unattributed); 0 unless we have a bug */
 	uint64_t idle_floor_mw;   /* JT_NONE while unknown */
 	uint64_t n_late;          /* changes that came after their instant was closed */
@@ -54,7 +54,10 @@ struct jt_account {
 
 struct jt_attribution; /* opaque */
 
-/* @idle_floor_mw: what the domain draws with nothing to do; JT_NONE: learn it from idle stretches. */
+/*
+ * @idle_floor_mw: what the domain draws with nothing to do. JT_NONE: learn it as the lowest mean power
+ * of a second without requests; a learned floor serves the dynamic joules only.
+ */
 int jt_attribution_new(uint32_t domain, uint64_t idle_floor_mw, struct jt_attribution **ret_a,
 		       struct jt_error *err);
 void jt_attribution_free(struct jt_attribution *a); /* accepts NULL */
@@ -91,6 +94,7 @@ int jt_attribution_peek(const struct jt_attribution *a, uint64_t request,
 
 void jt_attribution_account(const struct jt_attribution *a, struct jt_account *ret_account);
 uint64_t jt_attribution_watermark_ns(const struct jt_attribution *a);
+uint64_t jt_attribution_n_active(const struct jt_attribution *a);
 
 #ifdef __cplusplus
 }

@@ -106,6 +106,7 @@ struct jt_charge {
 	uint64_t allocated_uj; /* share of everything while it ran */
 	uint64_t dynamic_uj;   /* share above the idle floor; JT_NONE while no floor is known */
 	uint64_t bound_uj;
+	uint32_t coverage_ppm; /* of the time from its first phase to its last */
 };
 
 /*

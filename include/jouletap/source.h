@@ -45,8 +45,9 @@ struct jt_source_ops {
 	size_t (*count)(const void *state);
 	void (*describe)(const void *state, size_t i, struct jt_domain *ret_domain);
 	/*
-	 * One reading. Fills values, valid and status of @out; the caller stamps domain,
-	 * begin_ns and end_ns (a replayed sample brings its own). May neither allocate nor
+	 * One reading into a zeroed @out: values, valid and status. begin_ns and end_ns too where
+	 * the source knows them better than its caller, who otherwise (end_ns is 0) stamps
+	 * the moments before and after the call, and the domain always. May neither allocate nor
 	 * lock. Returns out->status, or JT_EAGAIN at the end of a replay.
 	 */
 	int (*read)(void *state, size_t i, struct jt_sample *out);

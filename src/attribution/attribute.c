@@ -435,3 +435,8 @@ uint64_t jt_attribution_watermark_ns(const struct jt_attribution *a)
 {
 	return a->watermark_ns;
 }
+
+uint64_t jt_attribution_n_active(const struct jt_attribution *a)
+{
+	return a->active.n;
+}

@@ -128,8 +128,8 @@ void jt__buf_consume(struct jt_buf *b, size_t n)
 		b->begin = b->end = 0;
 }
 
-/* Length of the UTF-8 sequence at @p, 0 if it is not one (RFC 3629: no overlong forms, no surrogates). */
-static size_t utf8_len(const unsigned char *p, size_t n)
+/* RFC 3629: no overlong forms, no surrogates. */
+size_t jt__utf8_len(const unsigned char *p, size_t n)
 {
 	size_t need = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
 
@@ -150,7 +150,7 @@ void jt__json_string(struct jt_buf *b, const char *text, size_t n)
 
 	jt__buf_append(b, "\"", 1);
 	while (p < end) {
-		size_t len = utf8_len(p, (size_t)(end - p));
+		size_t len = jt__utf8_len(p, (size_t)(end - p));
 
 		if (!len) {
 			jt__buf_append_text(b, "\\ufffd");

@@ -13,18 +13,25 @@ struct jt_node_options {
 	struct jt_arch arch;
 	struct jt_gpu gpu;
 	uint32_t max_seqs;         /* running at once; the others queue */
-	uint32_t max_batch_tokens; /* of a step: prefill chunks fill what decode leaves */
+	uint32_t max_batch_tokens; /* of a step: prefill chunks fill what decode leaves; at least
+	                              max_seqs */
+	uint64_t begin_ns;         /* when its energy begins to count, idle */
 };
 
 struct jt_node; /* opaque */
 
+/* JT_EINVAL: a limit is 0, or the weights do not fit into the GPU's memory. */
 int jt__node_new(const struct jt_node_options *o, struct jt_node **ret_node, struct jt_error *err);
 void jt__node_free(struct jt_node *n); /* accepts NULL */
 
-/* A request arrives at @t_ns. JT_EINVAL if @id is already there. */
+/*
+ * A request arrives at @t_ns and queues, first come first served, for one of max_seqs places and
+ * for KV memory for all its tokens. JT_EINVAL: @id is already there, or no tokens; JT_ELIMIT: more
+ * tokens than the KV memory holds.
+ */
 int jt__node_submit(struct jt_node *n, uint64_t t_ns, uint64_t id, uint32_t prompt_tokens,
-		    uint32_t max_tokens);
-/* The client left: it is out of the batch from the next step on. JT_ENOENT. */
+                    uint32_t max_tokens);
+/* The client left: it is out of the batch from the next step on. JT_ENOENT: not there, or over. */
 int jt__node_cancel(struct jt_node *n, uint64_t id);
 
 /* What a step did to one request. */
@@ -37,39 +44,48 @@ struct jt_node_event {
 
 struct jt_node_step {
 	uint64_t begin_ns;
-	uint64_t end_ns;      /* begin + duration; tokens appear here */
-	double energy_j;      /* true energy of the step, idle power included */
+	uint64_t end_ns; /* begin + duration; tokens appear here */
+	double energy_j; /* true energy of the step, idle power included */
 	size_t n_events;
 	const struct jt_node_event *events; /* valid until the next call */
 	struct jt_step work;
 };
 
 /*
- * Runs the next iteration, beginning at @t_ns (not before the end of the last one). false when there
- * is nothing to do: then the node idles and only jt__node_energy_j() goes on.
+ * Runs the next iteration, beginning at @t_ns (not before the end of the last one). false when
+ * there is nothing to do: then the node idles and only jt__node_energy_j() goes on.
  */
 bool jt__node_step(struct jt_node *n, uint64_t t_ns, struct jt_node_step *ret_step);
 
-/* True cumulative energy at @t_ns (not before the begin of the last step), power constant in a step. */
+/* True cumulative energy at @t_ns (not before the begin of the last step), power constant in a
+ * step. */
 double jt__node_energy_j(const struct jt_node *n, uint64_t t_ns);
 double jt__node_power_w(const struct jt_node *n, uint64_t t_ns);
+/* The part of it that was spent between steps: energy = idle + Σ (prefill_j + decode_j). */
+double jt__node_idle_j(const struct jt_node *n, uint64_t t_ns);
+
+uint32_t jt__node_running(const struct jt_node *n);
+uint32_t jt__node_waiting(const struct jt_node *n);
 
 /*
- * The node's own truth of a request, kept until forgotten: its share of every step it was in. Shared
- * cost (weights, idle power while busy) in equal parts, own cost to itself: the Shapley value of that game.
+ * The node's own truth of a request, kept until forgotten: its share of every step it was in.
+ * Shared cost (weights, launching, idle power while busy) in equal parts, own cost to itself: the
+ * Shapley value of the game in which any one request of a step would have cost that step's shared
+ * part.
  */
 struct jt_node_truth {
 	double prefill_j;
 	double decode_j;
-	double dynamic_j;      /* of the two together, above idle */
+	double dynamic_j; /* of the two together, above idle */
 	uint64_t submitted_ns;
-	uint64_t started_ns;   /* first step it was in */
-	uint64_t first_ns;     /* first token */
-	uint64_t finished_ns;
+	uint64_t started_ns;  /* first step it was in; this and the next two JT_NONE until then */
+	uint64_t first_ns;    /* first token */
+	uint64_t finished_ns; /* last token, or the end of its last step if it was cancelled */
 	uint32_t prompt_tokens;
 	uint32_t output_tokens;
 };
+/* JT_ENOENT: never there, or forgotten. */
 int jt__node_truth(const struct jt_node *n, uint64_t id, struct jt_node_truth *ret_truth);
-void jt__node_forget(struct jt_node *n, uint64_t id);
+void jt__node_forget(struct jt_node *n, uint64_t id); /* cancels it if it still runs */
 
 #endif

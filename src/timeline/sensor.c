@@ -4,8 +4,9 @@
  * boards: Yang, Adamek, Armour, "Part-time Power Measurements", SC24
  * (arXiv:2312.02741); their captures, fitted again here, give A100 25 ms and no lag, RTX 3090
  * 100 ms and 1.1 s, and readings 5.2 to 5.8 % below a 5 kHz meter, proportional to
- * power: the gain tolerance. Hopper's instantaneous field sees 25 ms of each 100 ms. There is no published row for Blackwell; it
- * is given Hopper's numbers with twice the tolerance. RAPL updates each 1 ms
+ * power: the gain tolerance. An idle A100 reads 59.0 W of 64.0 W, so its tolerance covers that. Hopper's
+ * instantaneous field sees 25 ms of each 100 ms. There is no published row for Blackwell; it is given
+ * Hopper's numbers with twice the tolerance. RAPL updates each 1 ms
  * (Intel SDM vol. 3B, 15.10); Raffin & Trystram (arXiv:2401.15985) discuss its error.
  */
 #include <string.h>
@@ -18,7 +19,7 @@
 /* clang-format off */
 const struct jt_sensor jt_sensors[] = {
 	/* name      what                                             provenance    update    window    average    lag  wrap  step  gain     max */
-	{ "ga100",     "NVIDIA A100, A30 (GA100)",                      JT_MEASURED,  100 * MS,  25 * MS,    0,        0, 0, 1000,  70000, 1000000 },
+	{ "ga100",     "NVIDIA A100, A30 (GA100)",                      JT_MEASURED,  100 * MS,  25 * MS,    0,        0, 0, 1000,  90000, 1000000 },
 	{ "gh100",     "NVIDIA H100, H200, GH200 (GH100)",              JT_MEASURED,  100 * MS,  25 * MS, 1000 * MS,   0, 0, 1000,  50000, 1500000 },
 	{ "ga10x",     "NVIDIA A40, A10, A6000, RTX 30 (GA10x)",        JT_MEASURED,  100 * MS, 100 * MS, 1100 * MS,   0, 0, 1000,  70000, 1000000 },
 	{ "ada",       "NVIDIA L4, L40, RTX 40 (Ada)",                  JT_MEASURED,  100 * MS, 100 * MS, 1100 * MS,   0, 0, 1000,  70000, 1000000 },

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef JT_METER_H
+#define JT_METER_H
+/*
+ * The library's face: opens what can be measured, samples it, and answers for
+ * windows, phases and requests. Times are CLOCK_MONOTONIC ns, given by the
+ * caller. A meter is used from one thread at a time; sampling threads are its own.
+ */
+#include "jouletap/record.h"
+#include "jouletap/source.h"
+#include "jouletap/timeline.h"
+#include "jouletap/attribution.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct jt_meter; /* opaque */
+
+struct jt_idle_floor {
+	const char *domain;
+	uint64_t power_mw;
+};
+
+struct jt_meter_options {
+	size_t size; /* sizeof(struct jt_meter_options) */
+	struct jt_source_options sources;
+	const struct jt_source_ops *const *extra_sources; /* NULL-terminated, come first; may be NULL */
+	uint64_t period_ns;  /* between samples: 10 ms to 10 s */
+	size_t max_knots;    /* history kept of each domain: one knot per counter update */
+	const struct jt_idle_floor *floors;
+	size_t n_floors;
+	/* Called from jt_meter_advance(). Optional. */
+	void (*on_sample)(void *user, const struct jt_sample *sample);
+	void (*on_span)(void *user, const struct jt_span *span);
+	void (*on_record)(void *user, const struct jt_record *record); /* final */
+	void *user;
+};
+#define JT_METER_OPTIONS_INIT \
+	{ .size = sizeof(struct jt_meter_options), .sources = JT_SOURCE_OPTIONS_INIT, \
+	  .period_ns = 100000000, .max_knots = 65536 }
+
+/* Succeeds where nothing can be measured, with no domains. JT_EINVAL, JT_ENOMEM. */
+int jt_meter_new(const struct jt_meter_options *o, struct jt_meter **ret_meter,
+		 struct jt_error *err);
+void jt_meter_free(struct jt_meter *m); /* stops sampling; accepts NULL */
+
+size_t jt_meter_n_domains(const struct jt_meter *m);
+const struct jt_domain *jt_meter_domain(const struct jt_meter *m, size_t domain);
+/* Index of the domain called @name. JT_ENOENT. */
+int jt_meter_find_domain(const struct jt_meter *m, const char *name, size_t *ret_domain);
+
+/*
+ * Takes what was sampled so far and closes what can be closed. @watermark_ns: changes of requests
+ * up to here have all been reported (now, if they are reported from this thread).
+ */
+void jt_meter_advance(struct jt_meter *m, uint64_t now_ns, uint64_t watermark_ns);
+
+/* ---- windows ---- */
+
+/*
+ * Energy of [begin, end] in one domain, any time after it. JT_EAGAIN until the timeline has closed
+ * its end (then *ret_interval is provisional: what is known so far), JT_ERANGE once it is no longer kept.
+ */
+int jt_meter_window(struct jt_meter *m, size_t domain, uint64_t begin_ns, uint64_t end_ns,
+		    struct jt_interval *ret_interval);
+
+/* A window with phases, for code that brackets its own work. Opaque; any number at a time, they may overlap. */
+struct jt_window;
+int jt_window_begin(struct jt_meter *m, uint64_t t_ns, struct jt_window **ret_window);
+/* From here on the window is in phase @name (up to 31 bytes). JT_ELIMIT beyond 64 changes. */
+int jt_window_phase(struct jt_window *w, uint64_t t_ns, const char *name);
+void jt_window_end(struct jt_window *w, uint64_t t_ns);
+/*
+ * Energy of the phases called @phase, or of everything (NULL), in one domain. Statuses as
+ * jt_meter_window(); JT_ENOENT: no such phase.
+ */
+int jt_window_read(struct jt_window *w, size_t domain, const char *phase,
+		   struct jt_interval *ret_interval);
+void jt_window_free(struct jt_window *w); /* accepts NULL */
+
+/* ---- requests ---- */
+
+/* An engine: where its requests use energy, and how that is shared among them. */
+struct jt_service_options {
+	size_t size;                /* sizeof(struct jt_service_options) */
+	const char *name;
+	const char *policy;         /* "equal", "tokens" or "roofline" */
+	const char *const *domains; /* names; none: every GPU, or everything where there is no GPU */
+	size_t n_domains;
+	const char *architecture;   /* path of a config.json, for roofline; may be NULL */
+	const char *gpu;            /* type, for roofline; NULL: as the driver calls it */
+	double prefill_ratio;       /* part of a request's joules in prefill, where nothing better is known */
+};
+#define JT_SERVICE_OPTIONS_INIT \
+	{ .size = sizeof(struct jt_service_options), .name = "engine", .policy = "roofline", \
+	  .prefill_ratio = 0.25 }
+
+/* Up to 64. JT_EINVAL: unknown policy, bad architecture; JT_ENOENT: no such domain or GPU; JT_ELIMIT. */
+int jt_meter_add_service(struct jt_meter *m, const struct jt_service_options *o,
+			 size_t *ret_service, struct jt_error *err);
+
+struct jt_request_start {
+	uint32_t prompt_tokens;  /* may be an estimate */
+	uint32_t choices;        /* n */
+	uint32_t first_token_visible; /* 0: the answer comes in one piece, phases are told at the end or not at all */
+};
+/*
+ * The request is in the engine's hands. @request is the caller's name for it, unlike that of any other
+ * whose record is not yet out. JT_ENOENT: no such service; JT_EINVAL: the name is in use; JT_ENOMEM.
+ */
+int jt_request_begin(struct jt_meter *m, uint64_t t_ns, uint64_t request, size_t service,
+		     const struct jt_request_start *start);
+/* Its first token (JT_PHASE_DECODE, once), or more context: @context_tokens is prompt and output so far. */
+int jt_request_progress(struct jt_meter *m, uint64_t t_ns, uint64_t request, enum jt_phase phase,
+			uint32_t context_tokens);
+
+/* What is known when it is over. */
+struct jt_request_facts {
+	struct jt_record record; /* all but the joules, provenance, policy, phase_source, domains */
+	uint64_t engine_prefill_ns; /* as told by the engine; JT_NONE */
+	uint64_t engine_decode_ns;
+};
+/* It is over; its record follows through on_record when the energy of its last instant is known. */
+int jt_request_end(struct jt_meter *m, uint64_t t_ns, uint64_t request,
+		   const struct jt_request_facts *facts);
+
+/*
+ * What it has cost so far: charged up to the last closed step, estimated from there on at its share
+ * of the latest power. Fills the joules, bound and provenance of @record. JT_ENOENT: over, or unknown.
+ */
+int jt_request_peek(struct jt_meter *m, uint64_t now_ns, uint64_t request,
+		    struct jt_record *record);
+
+/* Requests that are over and whose record is not yet out. */
+size_t jt_meter_n_unsettled(const struct jt_meter *m);
+
+/* ---- the books ---- */
+
+int jt_meter_account(struct jt_meter *m, size_t domain, struct jt_account *ret_account);
+int jt_meter_timeline_stats(struct jt_meter *m, size_t domain, struct jt_timeline_stats *ret_stats);
+/* The latest sample; JT_EAGAIN before the first. */
+int jt_meter_latest(struct jt_meter *m, size_t domain, struct jt_sample *ret_sample);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef JT_POLICY_H
+#define JT_POLICY_H
+/* What weight a request has in its phase: the policies. Pure. */
+#include "jouletap/attribution.h"
+#include "model/model.h"
+
+enum jt_policy {
+	JT_POLICY_EQUAL,    /* everybody the same */
+	JT_POLICY_TOKENS,   /* the tokens it brings into a step */
+	JT_POLICY_ROOFLINE, /* the joules of its part of a step, by the model's bytes and FLOPs */
+	JT_N_POLICIES,
+};
+
+const char *jt__policy_name(enum jt_policy p);
+bool jt__policy_parse(const char *name, enum jt_policy *ret_policy);
+
+struct jt_weigher {
+	enum jt_policy policy;
+	uint32_t max_batch_tokens; /* of an engine step: a longer prompt prefills in chunks */
+	bool has_model;            /* arch and gpu are known */
+	struct jt_arch arch;
+	struct jt_gpu gpu;
+	/* Without a model roofline falls back on the part of a request's joules that each phase takes, … */
+	double prefill_ratio;
+	double decode_ratio;
+	/* … over the time it takes, as seen so far. */
+	double prefill_s;
+	double decode_s;
+};
+
+/* The defaults: 25 % of the joules and, until requests were seen, 5 % of the time in prefill. */
+void jt__weigher_init(struct jt_weigher *w, enum jt_policy policy);
+
+/* What a request is doing. */
+struct jt_load {
+	enum jt_phase phase;
+	uint32_t prompt_tokens;  /* known or estimated */
+	uint32_t context_tokens; /* prompt and output so far */
+	uint32_t choices;        /* sequences that decode together */
+	bool phase_unknown;      /* somewhere between accepted and finished: the mean of both phases */
+};
+
+struct jt_weight jt__weigh(const struct jt_weigher *w, const struct jt_load *load);
+
+/* A request was in these phases for so long: the fallback learns from it. */
+void jt__weigher_learn(struct jt_weigher *w, uint64_t prefill_ns, uint64_t decode_ns);
+
+#endif

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include "base/log.h"
+#include "cli/cli.h"
+#include "config/config.h"
+#include "gateway/gateway.h"
+
+struct args {
+	const char *config;
+	const char *listen;
+	const char *admin;
+	struct jt_opt_list upstreams;
+	bool check;
+	bool verbose;
+};
+
+static int override(const char *what, const char *text, char *member, size_t size,
+		    struct jt_error *err)
+{
+	if (!text)
+		return JT_OK;
+	if (!jt__config_is_address(text) || !jt__copy_text(member, size, text, strlen(text)))
+		return jt__fail(err, JT_EINVAL, "serve", "--%s takes HOST:PORT, not '%s'", what, text);
+	return JT_OK;
+}
+
+static int load(const struct args *a, struct jt_config **ret_cfg, struct jt_error *err)
+{
+	struct jt_config *cfg = NULL;
+	int status = a->config ? jt__config_load(a->config, &cfg, err) : jt__config_new(&cfg, err);
+
+	if (status == JT_OK)
+		status = override("listen", a->listen, cfg->listen, sizeof(cfg->listen), err);
+	if (status == JT_OK)
+		status = override("admin", a->admin, cfg->admin, sizeof(cfg->admin), err);
+	for (size_t i = 0; i < a->upstreams.n && status == JT_OK; i++)
+		status = jt__config_add_upstream(cfg, a->upstreams.items[i], err);
+	if (status < 0) {
+		jt__config_free(cfg);
+		return status;
+	}
+	*ret_cfg = cfg;
+	return JT_OK;
+}
+
+static void warn_of_inactive_keys(const struct jt_config *cfg)
+{
+	struct jt_buf text;
+
+	jt__buf_init(&text, 1 << 16);
+	if (jt__config_inactive(cfg, &text))
+		fprintf(stderr, "jouletap: warning: %.*s\n", (int)jt__buf_len(&text), jt__buf_bytes(&text));
+	jt__buf_fini(&text);
+}
+
+static void tell_what_is_metered(struct jt_gateway *g, struct jt_meter *m)
+{
+	fprintf(stderr, "jouletap: serving on http://%s, admin on http://%s\n", jt__gateway_address(g),
+		jt__gateway_admin_address(g));
+	for (size_t i = 0; i < jt_meter_n_domains(m); i++) {
+		const struct jt_domain *d = jt_meter_domain(m, i);
+
+		fprintf(stderr, "jouletap: metering %s: %s (%s, %s)\n", d->name, d->device, d->source,
+			jt_provenance_name(d->sensor.provenance));
+	}
+	if (!jt_meter_n_domains(m))
+		fprintf(stderr, "jouletap: warning: nothing can be metered here: joules will be null; "
+				"`jouletap devices` says why\n");
+}
+
+/* Until the first of SIGINT and SIGTERM; SIGHUP opens the logs again. */
+static void wait_for_the_end(struct jt_gateway *g, const sigset_t *signals)
+{
+	int sig = SIGHUP;
+
+	while (sig == SIGHUP) {
+		sigwait(signals, &sig);
+		if (sig == SIGHUP)
+			jt__gateway_reopen_logs(g);
+	}
+}
+
+static int serve(const struct jt_config *cfg, struct jt_error *err)
+{
+	struct jt_gateway_options o = { .config = cfg };
+	struct jt_gateway *g;
+	sigset_t signals;
+	int status;
+
+	/* before any thread is there, so that all inherit it */
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	status = jt__gateway_start(&o, &g, err);
+	if (status < 0)
+		return status;
+	/* constant since the start: domains, names, sensors */
+	tell_what_is_metered(g, jt__gateway_meter(g));
+	wait_for_the_end(g, &signals);
+	fprintf(stderr, "jouletap: draining; once more to cut what still runs\n");
+	pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
+	if (!jt__gateway_stop(g, cfg->timeouts.drain_ns))
+		fprintf(stderr, "jouletap: warning: requests still running after the drain time were cut\n");
+	jt__gateway_free(g);
+	return JT_OK;
+}
+
+static int run(const void *args, const struct jt_operands *operands)
+{
+	const struct args *a = args;
+	struct jt_config *cfg;
+	struct jt_error err;
+	int status;
+
+	(void)operands;
+	jt_log_set(a->verbose ? JT_LOG_DEBUG : JT_LOG_WARN, NULL, NULL);
+	if (load(a, &cfg, &err) < 0)
+		return jt__cli_fail(&err);
+	warn_of_inactive_keys(cfg);
+	if (a->check) {
+		printf("%s: ok\n", a->config ? a->config : "configuration");
+		jt__config_free(cfg);
+		return JT_EXIT_OK;
+	}
+	status = cfg->n_upstreams ? serve(cfg, &err) :
+				    jt__fail(&err, JT_EINVAL, "serve",
+					     "no upstream: add `upstreams:` to the file, or --upstream "
+					     "http://127.0.0.1:8000");
+	jt__config_free(cfg);
+	return status < 0 ? jt__cli_fail(&err) : JT_EXIT_OK;
+}
+
+/* clang-format off */
+static const struct jt_opt options[] = {
+	{ "config", 'c', JT_OPT_TEXT, "FILE", NULL, offsetof(struct args, config), "the configuration, see jouletap.yaml(5)" },
+	{ "upstream", 'u', JT_OPT_LIST, "URL[=DOMAINS]", NULL, offsetof(struct args, upstreams), "an engine and the energy domains it runs on: http://127.0.0.1:8000=gpu:0,gpu:1" },
+	{ "listen", 'l', JT_OPT_TEXT, "HOST:PORT", NULL, offsetof(struct args, listen), "where clients connect; port 0 takes a free one" },
+	{ "admin", 0, JT_OPT_TEXT, "HOST:PORT", NULL, offsetof(struct args, admin), "where /metrics and /health are" },
+	{ "check", 0, JT_OPT_FLAG, NULL, NULL, offsetof(struct args, check), "read the configuration, say what is wrong with it, and exit" },
+	{ "verbose", 'v', JT_OPT_FLAG, NULL, NULL, offsetof(struct args, verbose), "say more on stderr" },
+	JT_OPTS_END,
+};
+/* clang-format on */
+
+const struct jt_command jt__cmd_serve = {
+	.name = "serve",
+	.what = "run the gateway: relay requests to engines and meter each one's joules",
+	.operands = "",
+	.text = "Stands in front of one or more OpenAI-compatible engines and passes requests through, "
+		"streams byte for byte. Meanwhile it samples what the engines' devices use and splits "
+		"that energy over the requests and their phases, prefill and decode.\n\n"
+		"A client that sends `x-jouletap-energy: 1` finds its joules in `usage.energy` of the "
+		"answer, provisional, and final at GET /v1/energy/{x-jouletap-request-id}. All "
+		"requests go to the access record, see jouletap-record(5), and to /metrics on the admin "
+		"port. `x-jouletap-task-class` and `x-jouletap-tenant` label a request.\n\n"
+		"SIGTERM and SIGINT stop accepting and let running requests end, SIGHUP opens the access "
+		"record again.",
+	.examples = "jouletap serve -u http://127.0.0.1:8000  # in front of an engine on this machine\n"
+		    "jouletap serve -c jouletap.yaml --check  # is the file right?\n"
+		    "jouletap serve -c jouletap.yaml\n",
+	.options = options,
+	.args_size = sizeof(struct args),
+	.run = run,
+};

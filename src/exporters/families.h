@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef JT_FAMILIES_H
+#define JT_FAMILIES_H
+/* The parts of a scrape that no record feeds: energy domains and this process. */
+#include "exporters/expose.h"
+#include "jouletap/meter.h"
+
+void jt__expose_domains(struct jt_expose *e, struct jt_meter *meter);
+void jt__expose_process(struct jt_expose *e);
+
+#endif

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Each tick: take the notes of all workers, then let the meter go on to a little
+ * before now. A worker stamps a note when its turn of the loop begins and
+ * puts it into the ring within that turn, so what is older than SLACK is surely here. A
+ * note that is later all the same acts at the watermark and is counted.
+ */
+#include <string.h>
+#include "base/clock.h"
+#include "base/log.h"
+#include "gateway/books.h"
+#include "gateway/worker.h"
+#include "sources/recording.h"
+
+#define LOG_MODULE "gateway"
+#define TICK_NS (10 * JT_NS_PER_MS)
+#define SLACK_NS (20 * JT_NS_PER_MS)
+#define MEMORY_MAX 65536
+
+/* ---- what the meter says ---- */
+
+static void append(struct jt_lines *to, struct jt_buf *line)
+{
+	jt__lines_append(to, jt__buf_bytes(line), jt__buf_len(line));
+}
+
+static void on_record(void *user, const struct jt_record *r)
+{
+	struct jt_books *b = user;
+
+	jt__metrics_record(b->metrics, r);
+	jt__memory_final(b->memory, jt__loop_now_ns(b->loop), r);
+	if (b->access_log) {
+		jt__buf_clear(&b->line);
+		jt__record_json(&b->line, r);
+		append(b->access_log, &b->line);
+	}
+	if (b->on_record)
+		b->on_record(b->user, r);
+}
+
+/* Recorded lines come with their own end. */
+static void record_line(struct jt_books *b)
+{
+	size_t n = jt__buf_len(&b->line);
+
+	if (n && jt__buf_bytes(&b->line)[n - 1] == '\n')
+		b->line.end--;
+	append(b->recording, &b->line);
+}
+
+static void on_sample(void *user, const struct jt_sample *s)
+{
+	struct jt_books *b = user;
+
+	if (!b->recording || s->begin_ns < b->origin_ns)
+		return;
+	jt__buf_clear(&b->line);
+	jt__recording_put_sample(&b->line, b->origin_ns, jt_meter_domain(b->meter, s->domain)->name, s);
+	record_line(b);
+}
+
+static void on_span(void *user, const struct jt_span *s)
+{
+	struct jt_books *b = user;
+
+	if (!b->recording || s->begin_ns < b->origin_ns)
+		return;
+	jt__buf_clear(&b->line);
+	jt__recording_put_span(&b->line, b->origin_ns, s);
+	record_line(b);
+}
+
+/* ---- what the workers say ---- */
+
+static void begin_request(struct jt_books *b, const struct jt_note *n)
+{
+	jt__memory_begin(b->memory, n->begin.id, n->key);
+	if (jt_request_begin(b->meter, n->t_ns, n->key, n->service, &n->begin.start) < 0)
+		log_warn("cannot meter request '%s': out of memory", n->begin.id);
+	b->n_in_flight++;
+}
+
+static void end_request(struct jt_books *b, const struct jt_note *n)
+{
+	/* one that never began (no upstream, no room) still has a record, without joules */
+	if (jt_request_end(b->meter, n->t_ns, n->key, n->facts) == JT_ENOENT)
+		on_record(b, &n->facts->record);
+	else
+		b->n_in_flight--;
+	jt__free(n->facts);
+}
+
+static bool peek(struct jt_books *b, uint64_t now_ns, uint64_t key, struct jt_figures *ret)
+{
+	struct jt_record r;
+
+	jt__record_init(&r);
+	if (jt_request_peek(b->meter, now_ns, key, &r) < 0)
+		return false;
+	jt__figures_of(ret, &r, true);
+	return true;
+}
+
+static bool look_up(struct jt_books *b, uint64_t now_ns, const char *id, struct jt_figures *ret)
+{
+	uint64_t key;
+	bool final;
+
+	if (!jt__memory_find(b->memory, now_ns, id, &final, &key, ret))
+		return false;
+	if (!final && !peek(b, now_ns, key, ret)) {
+		struct jt_record unknown;
+
+		jt__record_init(&unknown);
+		jt__figures_of(ret, &unknown, true);
+	}
+	return true;
+}
+
+static void answer(struct jt_worker *w, const struct jt_reply *reply)
+{
+	if (jt__ring_push(w->replies, reply))
+		jt__loop_wake(w->loop);
+}
+
+static void take_note(struct jt_books *b, struct jt_worker *w, const struct jt_note *n)
+{
+	struct jt_reply reply = { .key = n->key };
+
+	switch (n->kind) {
+	case JT_NOTE_BEGIN:
+		begin_request(b, n);
+		break;
+	case JT_NOTE_PROGRESS:
+		jt_request_progress(b->meter, n->t_ns, n->key, JT_PHASE_DECODE, n->context_tokens);
+		break;
+	case JT_NOTE_END:
+		end_request(b, n);
+		break;
+	case JT_NOTE_ASK:
+		reply.found = peek(b, n->t_ns, n->key, &reply.figures);
+		answer(w, &reply);
+		break;
+	case JT_NOTE_LOOK_UP:
+		reply.found = look_up(b, n->t_ns, n->id, &reply.figures);
+		answer(w, &reply);
+		break;
+	}
+}
+
+static void take_notes(struct jt_books *b)
+{
+	struct jt_note n;
+
+	b->n_notes_lost = 0;
+	for (size_t i = 0; i < b->n_workers; i++) {
+		while (jt__ring_pop(b->workers[i].notes, &n))
+			take_note(b, &b->workers[i], &n);
+		b->n_notes_lost += jt__ring_dropped(b->workers[i].notes);
+	}
+}
+
+/* ---- time ---- */
+
+static void reopen_logs(struct jt_books *b)
+{
+	struct jt_error err;
+
+	if (b->access_log && jt__lines_reopen(b->access_log, &err) < 0)
+		log_error("%s; going on with the old file", err.message);
+}
+
+static void on_tick(struct jt_timer *t)
+{
+	struct jt_books *b = jt_container_of(t, struct jt_books, tick);
+	uint64_t now = jt__now_ns();
+
+	take_notes(b);
+	jt_meter_advance(b->meter, now, now - SLACK_NS);
+	if (b->stopping && !jt_meter_n_unsettled(b->meter))
+		jt__loop_stop(b->loop);
+	else
+		jt__timer_set(b->loop, t, jt__loop_now_ns(b->loop) + TICK_NS);
+}
+
+static void on_wake(void *user)
+{
+	struct jt_books *b = user;
+
+	take_notes(b);
+	if (b->reopen) {
+		b->reopen = false;
+		reopen_logs(b);
+	}
+}
+
+/* ---- opening ---- */
+
+static int open_meter(struct jt_books *b, const struct jt_source_ops *const *extra,
+		      struct jt_error *err)
+{
+	const struct jt_config *c = b->config;
+	struct jt_meter_options o = JT_METER_OPTIONS_INIT;
+	struct jt_idle_floor floors[JT_ARRAY_LEN(c->metering.idle)];
+
+	for (size_t i = 0; i < c->metering.n_idle; i++)
+		floors[i] = (struct jt_idle_floor){ c->metering.idle[i].domain,
+						    c->metering.idle[i].power_mw };
+	for (size_t i = 0; i < c->metering.n_gpu_indices; i++)
+		o.sources.gpu_mask |= UINT64_C(1) << c->metering.gpu_indices[i];
+	o.sources.root = c->metering.root[0] ? c->metering.root : NULL;
+	o.sources.nvml_library = c->metering.nvml_library[0] ? c->metering.nvml_library : NULL;
+	o.extra_sources = extra;
+	o.period_ns = c->metering.poll_interval_ns;
+	o.floors = floors;
+	o.n_floors = c->metering.n_idle;
+	o.on_sample = on_sample;
+	o.on_span = on_span;
+	o.on_record = on_record;
+	o.user = b;
+	return jt_meter_new(&o, &b->meter, err);
+}
+
+static int open_recording(struct jt_books *b, struct jt_error *err)
+{
+	struct jt_domain *domains;
+	size_t n = jt_meter_n_domains(b->meter);
+	int status;
+
+	if (!b->config->metering.recording[0])
+		return JT_OK;
+	status = jt__lines_open(b->config->metering.recording, &b->recording, err);
+	if (status < 0)
+		return status;
+	domains = jt__alloc(n, sizeof(*domains));
+	if (!domains)
+		return jt__fail(err, JT_ENOMEM, "recording", "out of memory");
+	for (size_t i = 0; i < n; i++)
+		domains[i] = *jt_meter_domain(b->meter, i);
+	b->origin_ns = jt__now_ns();
+	jt__recording_put_head(&b->line, jt__realtime_ns(), domains, n);
+	record_line(b);
+	jt__free(domains);
+	return JT_OK;
+}
+
+static int open_admin(struct jt_books *b, struct jt_error *err)
+{
+	struct jt_server_options o = JT_SERVER_OPTIONS_INIT;
+
+	o.listen = b->config->admin;
+	o.max_connections = 64;
+	o.limits.max_body = 4096;
+	return jt__server_new(b->loop, &o, &jt__admin_handler, b, &b->admin, err);
+}
+
+int jt__books_init(struct jt_books *b, const struct jt_source_ops *const *extra_sources,
+		   struct jt_error *err)
+{
+	const char *log = b->config->telemetry.access_log;
+	int status = jt__loop_new(&b->loop, err);
+
+	jt__buf_init(&b->line, 1 << 20);
+	if (status == JT_OK)
+		status = jt__metrics_new(&b->metrics, err);
+	if (status == JT_OK && log[0])
+		status = jt__lines_open(log, &b->access_log, err);
+	if (status == JT_OK) {
+		b->memory = jt__memory_new(MEMORY_MAX, b->config->telemetry.energy_ttl_ns);
+		if (!b->memory)
+			status = jt__fail(err, JT_ENOMEM, "gateway", "out of memory");
+	}
+	if (status == JT_OK)
+		status = open_meter(b, extra_sources, err);
+	if (status == JT_OK)
+		status = open_recording(b, err);
+	if (status == JT_OK)
+		status = open_admin(b, err);
+	if (status == JT_OK) {
+		b->tick.fn = on_tick;
+		status = jt__timer_set(b->loop, &b->tick, jt__now_ns() + TICK_NS);
+		jt__loop_on_wake(b->loop, on_wake, b);
+	}
+	return status;
+}
+
+void jt__books_fini(struct jt_books *b)
+{
+	jt__server_free(b->admin);
+	jt_meter_free(b->meter);
+	jt__metrics_free(b->metrics);
+	jt__memory_free(b->memory);
+	jt__lines_close(b->access_log);
+	jt__lines_close(b->recording);
+	jt__buf_fini(&b->line);
+	if (b->loop)
+		jt__timer_cancel(b->loop, &b->tick);
+	jt__loop_free(b->loop);
+}

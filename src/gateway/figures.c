@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+#include "gateway/figures.h"
+
+void jt__figures_of(struct jt_figures *f, const struct jt_record *r, bool provisional)
+{
+	*f = (struct jt_figures){ .queue_uj = r->queue_uj,
+				  .prefill_uj = r->prefill_uj,
+				  .decode_uj = r->decode_uj,
+				  .total_uj = r->total_uj,
+				  .dynamic_uj = r->dynamic_uj,
+				  .bound_uj = r->bound_uj,
+				  .provisional = provisional };
+	strcpy(f->provenance, r->provenance);
+}
+
+static void put_joules(struct jt_buf *b, const char *name, uint64_t uj)
+{
+	jt__buf_printf(b, "\"%s\":", name);
+	jt__json_micro(b, uj);
+	jt__buf_append(b, ",", 1);
+}
+
+void jt__figures_member(struct jt_buf *b, const struct jt_figures *f)
+{
+	jt__buf_append_text(b, "\"energy\":{");
+	if (f->queue_uj != JT_NONE && f->queue_uj)
+		put_joules(b, "queue_j", f->queue_uj);
+	put_joules(b, "prefill_j", f->prefill_uj);
+	put_joules(b, "decode_j", f->decode_uj);
+	put_joules(b, "total_j", f->total_uj);
+	if (f->dynamic_uj != JT_NONE)
+		put_joules(b, "dynamic_j", f->dynamic_uj);
+	put_joules(b, "bound_j", f->bound_uj);
+	if (f->provenance[0])
+		jt__buf_printf(b, "\"provenance\":\"%s\",", f->provenance);
+	else
+		jt__buf_append_text(b, "\"provenance\":null,");
+	jt__buf_printf(b, "\"provisional\":%s}", f->provisional ? "true" : "false");
+}
+
+void jt__figures_answer(struct jt_buf *b, const char *id, const struct jt_figures *f)
+{
+	jt__buf_append_text(b, "{\"id\":");
+	jt__json_string(b, id, strlen(id));
+	jt__buf_append(b, ",", 1);
+	jt__figures_member(b, f);
+	jt__buf_append(b, "}", 1);
+}
+
+/* ---- memory ---- */
+
+struct entry {
+	char id[64];
+	uint64_t key;
+	bool used;
+	bool final;
+	uint64_t expires_ns;
+	struct jt_figures figures;
+	uint32_t next; /* index + 1 in the hash chain, 0: the last */
+};
+
+/* Entries are a ring in order of arrival; a hash table leads to them. */
+struct jt_memory {
+	struct entry *entries;
+	uint32_t *heads;
+	size_t max; /* power of two; as many heads */
+	uint64_t n_begun;
+	uint64_t ttl_ns;
+};
+
+struct jt_memory *jt__memory_new(size_t max, uint64_t ttl_ns)
+{
+	struct jt_memory *m = jt__alloc(1, sizeof(*m));
+	size_t n = 1;
+
+	if (!m)
+		return NULL;
+	while (n < max)
+		n <<= 1;
+	m->max = n;
+	m->ttl_ns = ttl_ns;
+	m->entries = jt__alloc(n, sizeof(*m->entries));
+	m->heads = jt__alloc(n, sizeof(*m->heads));
+	if (!m->entries || !m->heads) {
+		jt__memory_free(m);
+		return NULL;
+	}
+	return m;
+}
+
+void jt__memory_free(struct jt_memory *m)
+{
+	if (!m)
+		return;
+	jt__free(m->entries);
+	jt__free(m->heads);
+	jt__free(m);
+}
+
+/* FNV-1a, 64 bit. */
+static uint32_t *head_of(struct jt_memory *m, const char *id)
+{
+	uint64_t h = UINT64_C(0xcbf29ce484222325);
+
+	for (; *id; id++)
+		h = (h ^ (unsigned char)*id) * UINT64_C(0x100000001b3);
+	return &m->heads[(h ^ h >> 32) & (m->max - 1)];
+}
+
+static struct entry *find(struct jt_memory *m, const char *id)
+{
+	for (uint32_t i = *head_of(m, id); i; i = m->entries[i - 1].next)
+		if (strcmp(m->entries[i - 1].id, id) == 0)
+			return &m->entries[i - 1];
+	return NULL;
+}
+
+static void drop(struct jt_memory *m, struct entry *e)
+{
+	uint32_t *at = head_of(m, e->id), self = (uint32_t)(e - m->entries) + 1;
+
+	while (*at != self)
+		at = &m->entries[*at - 1].next;
+	*at = e->next;
+	e->used = false;
+}
+
+void jt__memory_begin(struct jt_memory *m, const char *id, uint64_t key)
+{
+	struct entry *e = find(m, id);
+	uint32_t *head;
+
+	if (e)
+		drop(m, e);
+	e = &m->entries[m->n_begun++ & (m->max - 1)];
+	if (e->used)
+		drop(m, e);
+	*e = (struct entry){ .used = true, .key = key };
+	jt__copy_text(e->id, sizeof(e->id), id, strlen(id));
+	head = head_of(m, id);
+	e->next = *head;
+	*head = (uint32_t)(e - m->entries) + 1;
+}
+
+void jt__memory_final(struct jt_memory *m, uint64_t now_ns, const struct jt_record *r)
+{
+	struct entry *e = find(m, r->id);
+
+	if (!e)
+		return;
+	e->final = true;
+	e->expires_ns = now_ns + m->ttl_ns;
+	jt__figures_of(&e->figures, r, false);
+}
+
+bool jt__memory_find(struct jt_memory *m, uint64_t now_ns, const char *id, bool *ret_final,
+		     uint64_t *ret_key, struct jt_figures *ret_figures)
+{
+	struct entry *e = find(m, id);
+
+	if (!e || (e->final && now_ns > e->expires_ns))
+		return false;
+	*ret_final = e->final;
+	*ret_key = e->key;
+	if (e->final)
+		*ret_figures = e->figures;
+	return true;
+}

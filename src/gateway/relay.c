@@ -1,0 +1,705 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One request on its way through.
+ *
+ * The happy path: the head arrives; a path that we read gathers its body (the
+ * model picks the upstream, include_usage is set for streams), any other streams it on as
+ * it comes. The upstream's head is rebuilt for the client, its body goes through the
+ * filter and out in the same turn of the loop. The bookkeeper hears of the
+ * request when it is sent, at its first token, when its context has grown, and at its end.
+ *
+ * Two ends can go away by themselves. The client's (exchange over): the call is
+ * cancelled at once, which is how the engine learns that nobody listens. The
+ * upstream's (call over): the answer is ended, or cut if it is not complete. What is left of a relay
+ * when both are gone is its last note, which waits until the ring has room.
+ *
+ * A client that wants its joules in usage makes the answer stop at the brace
+ * that closes usage until the bookkeeper has answered, at most PATIENCE_NS; what the engine sends
+ * meanwhile waits in `later`.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include "base/clock.h"
+#include "gateway/ask.h"
+#include "gateway/figures.h"
+#include "gateway/heads.h"
+#include "gateway/worker.h"
+#include "ledger/ledger.h"
+
+#define PATIENCE_NS (100 * JT_NS_PER_MS)
+#define MAX_HELD ((size_t)64 << 10)  /* of an event that may turn out to be a usage chunk */
+#define MAX_LATER ((size_t)4 << 20)  /* while the bookkeeper is asked */
+#define BYTES_PER_TOKEN 4            /* of a prompt, until the engine has counted: English text, common vocabularies */
+
+enum kind {
+	KIND_PASS,    /* bytes in, bytes out */
+	KIND_CHAT,    /* read and metered: the two completions endpoints */
+	KIND_PREFILL, /* metered, nothing is generated: embeddings and the like */
+	KIND_OPAQUE,  /* metered, generates in a form that we do not read */
+};
+
+static const struct {
+	const char *path;
+	enum kind kind;
+} paths[] = {
+	{ "/v1/chat/completions", KIND_CHAT }, { "/v1/completions", KIND_CHAT },
+	{ "/v1/embeddings", KIND_PREFILL },    { "/v1/rerank", KIND_PREFILL },
+	{ "/v1/score", KIND_PREFILL },	       { "/v1/responses", KIND_OPAQUE },
+	{ "/v1/messages", KIND_OPAQUE },       { "/completion", KIND_OPAQUE },
+	{ "/api/chat", KIND_OPAQUE },	       { "/api/generate", KIND_OPAQUE },
+};
+
+struct jt_relay {
+	struct jt_worker *worker;
+	struct jt_exchange *ex; /* NULL: the client's side is over */
+	struct jt_call *call;   /* NULL: the upstream's side is over, or has not begun */
+	enum kind kind;
+	uint64_t key;
+	const struct jt_upstream *upstream;
+	char path[48];
+	char id[64];
+
+	/* the client's body, streamed on */
+	bool chunked_up;
+
+	/* the request as read, and its answer */
+	struct jt_ask ask;
+	bool wants_energy;
+	bool reading; /* filter is in use */
+	struct jt_filter filter;
+	uint64_t sent_ns;
+	uint64_t first_ns;
+	uint64_t last_ns;
+	uint64_t next_progress; /* content events at which the bookkeeper hears of the context again */
+
+	/* the bookkeeper is asked */
+	bool waiting;
+	struct jt_timer patience;
+	struct jt_buf later;
+	bool call_is_over; /* while waiting: its end comes after `later` */
+	int call_status;
+
+	/* for the bookkeeper */
+	struct jt_request_facts *facts; /* NULL: not metered, or handed over */
+	bool announced;                 /* BEGIN is out */
+	bool has_last_note;
+	struct jt_note last_note;
+	struct jt_relay *next_unsent;
+};
+
+static uint64_t now_of(const struct jt_relay *r)
+{
+	return jt__loop_now_ns(r->worker->loop);
+}
+
+/* ---- notes ---- */
+
+static bool tell(struct jt_relay *r, const struct jt_note *note)
+{
+	return jt__ring_push(r->worker->notes, note);
+}
+
+static void tell_begin(struct jt_relay *r)
+{
+	bool visible = r->kind == KIND_PREFILL || (r->kind == KIND_CHAT && r->ask.stream);
+	struct jt_note note = {
+		.kind = JT_NOTE_BEGIN,
+		.service = r->upstream->service,
+		.key = r->key,
+		.t_ns = r->sent_ns,
+		.begin.start = { .prompt_tokens = (uint32_t)JT_MIN(r->ask.prompt_bytes / BYTES_PER_TOKEN + 1,
+								   UINT32_MAX),
+				 .choices = r->ask.n == JT_NONE ? 1 : (uint32_t)JT_MIN(r->ask.n, 128),
+				 .first_token_visible = visible },
+	};
+
+	memcpy(note.begin.id, r->id, sizeof(r->id));
+	r->announced = tell(r, &note);
+	r->worker->n_unmetered += !r->announced;
+}
+
+static void tell_progress(struct jt_relay *r)
+{
+	uint64_t n = r->filter.answer.n_content, context = r->ask.prompt_bytes / BYTES_PER_TOKEN + n;
+	struct jt_note note = { .kind = JT_NOTE_PROGRESS, .key = r->key, .t_ns = now_of(r),
+				.context_tokens = (uint32_t)JT_MIN(context, UINT32_MAX) };
+
+	/* a sixteenth more context changes a decode step by less than that */
+	r->next_progress = n + 16 + context / 16;
+	if (r->announced)
+		tell(r, &note);
+}
+
+/* ---- the record ---- */
+
+static void put_tokens(const struct jt_relay *r, struct jt_request_facts *f)
+{
+	const struct jt_answer *a = &r->filter.answer;
+	struct jt_record *rec = &f->record;
+	uint64_t per_choice;
+	bool reported;
+
+	if (!r->reading)
+		return;
+	rec->prompt_tokens = a->report.prompt_tokens;
+	rec->cached_tokens = a->report.cached_tokens != JT_NONE ? a->report.cached_tokens :
+								  a->report.reused_tokens;
+	rec->reasoning_tokens = a->report.reasoning_tokens;
+	rec->queue_ns = a->report.queue_ns;
+	f->engine_prefill_ns = a->report.prefill_ns;
+	f->engine_decode_ns = a->report.decode_ns;
+	rec->completion_tokens = jt__answer_completion_tokens(a, &reported);
+	if (!reported && !r->ask.stream)
+		rec->completion_tokens = JT_NONE; /* one piece is no count */
+	else
+		strcpy(rec->token_source, reported ? "usage" : "events");
+	if (!r->first_ns)
+		return;
+	rec->ttft_ns = r->first_ns - r->sent_ns;
+	per_choice = rec->completion_tokens / JT_MAX(rec->choices, 1);
+	if (per_choice > 1)
+		rec->tpot_ns = (r->last_ns - r->first_ns) / (per_choice - 1);
+}
+
+/* The upstream has nothing more to do with it: the facts are complete and change hands. */
+static void conclude(struct jt_relay *r, const char *outcome)
+{
+	struct jt_request_facts *f = r->facts;
+
+	if (!f)
+		return;
+	strcpy(f->record.outcome, outcome);
+	f->record.duration_ns = now_of(r) - (r->sent_ns ? r->sent_ns : now_of(r));
+	put_tokens(r, f);
+	if (r->kind == KIND_PREFILL)
+		f->record.completion_tokens = 0;
+	r->facts = NULL;
+	r->last_note = (struct jt_note){ .kind = JT_NOTE_END, .key = r->key, .t_ns = now_of(r), .facts = f };
+	/* without a beginning it is a record without joules: key 0 is nobody's */
+	if (!r->announced)
+		r->last_note.key = UINT64_MAX;
+	r->has_last_note = !tell(r, &r->last_note);
+}
+
+static struct jt_request_facts *new_facts(struct jt_relay *r, const struct jt_head *head)
+{
+	struct jt_request_facts *f = jt__alloc(1, sizeof(*f));
+	struct jt_record *rec;
+
+	if (!f)
+		return NULL;
+	rec = &f->record;
+	jt__record_init(rec);
+	f->engine_prefill_ns = f->engine_decode_ns = JT_NONE;
+	memcpy(rec->id, r->id, sizeof(rec->id));
+	memcpy(rec->path, r->path, sizeof(rec->path));
+	rec->start_unix_ns = jt__realtime_ns() - (jt__now_ns() - jt__exchange_begin_ns(r->ex));
+	jt__heads_label(head, "x-jouletap-task-class", rec->task_class, sizeof(rec->task_class));
+	jt__heads_label(head, "x-jouletap-tenant", rec->tenant, sizeof(rec->tenant));
+	if (!rec->task_class[0])
+		strcpy(rec->task_class, r->worker->config->routing.default_task_class);
+	return f;
+}
+
+/* ---- its end ---- */
+
+void jt__relay_free(struct jt_relay *r)
+{
+	if (r->has_last_note)
+		jt__free(r->last_note.facts);
+	jt__free(r->facts);
+	jt__timer_cancel(r->worker->loop, &r->patience);
+	jt__worker_release(r->worker, r->key);
+	if (r->reading)
+		jt__filter_fini(&r->filter);
+	jt__buf_fini(&r->later);
+	jt__free(r);
+}
+
+struct jt_relay *jt__relay_next_unsent(const struct jt_relay *r)
+{
+	return r->next_unsent;
+}
+
+bool jt__relay_retire(struct jt_relay *r)
+{
+	if (r->has_last_note && !tell(r, &r->last_note))
+		return false;
+	r->has_last_note = false;
+	jt__relay_free(r);
+	return true;
+}
+
+static void release_if_over(struct jt_relay *r)
+{
+	struct jt_worker *w = r->worker;
+
+	if (r->ex || r->call || jt__relay_retire(r))
+		return;
+	r->next_unsent = w->unsent;
+	w->unsent = r;
+	if (!w->unsent_timer.slot)
+		jt__timer_set(w->loop, &w->unsent_timer, now_of(r) + JT_NS_PER_MS);
+}
+
+/* ---- the answer, on its way to the client ---- */
+
+static void send_slices(struct jt_relay *r)
+{
+	for (size_t i = 0; i < JT_ARRAY_LEN(r->filter.out); i++)
+		if (r->ex && r->filter.out[i].n)
+			jt__exchange_write(r->ex, r->filter.out[i].bytes, r->filter.out[i].n);
+}
+
+static void hear_news(struct jt_relay *r)
+{
+	struct jt_answer *a = &r->filter.answer;
+
+	if (!r->ask.stream || !(a->news & JT_NEWS_TOKEN)) {
+		a->news = 0;
+		return;
+	}
+	r->last_ns = now_of(r);
+	if (!r->first_ns)
+		r->first_ns = r->last_ns;
+	if (a->n_content >= r->next_progress)
+		tell_progress(r);
+	a->news = 0;
+}
+
+/* Stops the answer at the brace of its usage until the bookkeeper has answered. */
+static void ask_for_figures(struct jt_relay *r, const char *rest, size_t n)
+{
+	struct jt_note note = { .kind = JT_NOTE_ASK, .key = r->key, .t_ns = now_of(r) };
+
+	r->waiting = true;
+	jt__buf_append(&r->later, rest, n);
+	if (r->call)
+		jt__call_pause(r->call, true);
+	tell(r, &note);
+	r->worker->wake_books(r->worker->user);
+	jt__timer_set(r->worker->loop, &r->patience, now_of(r) + PATIENCE_NS);
+}
+
+/* Reads on and sends on; stops where the filter wants figures. */
+static void pump(struct jt_relay *r, const char *bytes, size_t n)
+{
+	const char *end = bytes + n;
+
+	for (;;) {
+		enum jt_filter_step step = jt__filter_next(&r->filter, &bytes, end);
+
+		hear_news(r);
+		send_slices(r);
+		if (step == JT_FILTER_SPLICE && r->announced) {
+			ask_for_figures(r, bytes, (size_t)(end - bytes));
+			return;
+		}
+		if (step == JT_FILTER_MORE)
+			return;
+	}
+}
+
+static void follow_pressure(struct jt_relay *r)
+{
+	if (r->ex && r->call && !r->waiting && jt__exchange_full(r->ex))
+		jt__call_pause(r->call, true);
+}
+
+/* The whole answer is there: what is still held goes out, and the client is done. */
+static void finish_answer(struct jt_relay *r)
+{
+	if (r->reading) {
+		jt__filter_finish(&r->filter);
+		hear_news(r);
+		send_slices(r);
+	}
+	if (r->ex)
+		jt__exchange_end(r->ex);
+}
+
+static void answer_failed(struct jt_relay *r, int status, const char *why)
+{
+	if (!r->ex)
+		return;
+	if (jt__exchange_started(r->ex))
+		jt__exchange_abort(r->ex); /* a cut connection says that the answer is not whole */
+	else if (status == JT_ETIME)
+		jt__exchange_reply_error(r->ex, 504, "upstream_timeout", "upstream '%s': %s",
+					 r->upstream->config->name, why);
+	else
+		jt__exchange_reply_error(r->ex, 502, "upstream_error", "upstream '%s': %s",
+					 r->upstream->config->name, why);
+}
+
+static void go_on(struct jt_relay *r, const struct jt_figures *figures)
+{
+	struct jt_buf later = r->later;
+	struct jt_buf member;
+
+	jt__timer_cancel(r->worker->loop, &r->patience);
+	r->waiting = false;
+	if (figures && r->ex) {
+		jt__buf_init(&member, 1024);
+		jt__buf_append_text(&member, r->filter.comma);
+		jt__figures_member(&member, figures);
+		jt__exchange_write(r->ex, jt__buf_bytes(&member), jt__buf_len(&member));
+		jt__buf_fini(&member);
+	}
+	/* it may have to wait again: a stream of several choices has several usage chunks */
+	jt__buf_init(&r->later, MAX_LATER);
+	pump(r, jt__buf_len(&later) ? jt__buf_bytes(&later) : "", jt__buf_len(&later));
+	jt__buf_fini(&later);
+	if (r->waiting)
+		return;
+	if (r->call)
+		jt__call_pause(r->call, r->ex && jt__exchange_full(r->ex));
+	else if (r->call_is_over && r->call_status == JT_OK)
+		finish_answer(r);
+	else if (r->call_is_over)
+		answer_failed(r, r->call_status, "answer cut short");
+}
+
+void jt__relay_reply(struct jt_relay *r, const struct jt_reply *reply)
+{
+	struct jt_buf b;
+
+	if (r->key != reply->key || !r->ex)
+		return;
+	if (r->waiting) {
+		go_on(r, reply->found ? &reply->figures : NULL);
+		return;
+	}
+	if (r->upstream || jt__exchange_started(r->ex))
+		return; /* it waited too long and has gone on without */
+	if (!reply->found) {
+		jt__exchange_reply_error(r->ex, 404, "not_found", "no request '%s', or it is too long ago",
+					 r->id);
+		return;
+	}
+	jt__buf_init(&b, 4096);
+	jt__figures_answer(&b, r->id, &reply->figures);
+	jt__exchange_reply(r->ex, 200, "application/json", jt__buf_bytes(&b), jt__buf_len(&b));
+	jt__buf_fini(&b);
+}
+
+static void on_patience(struct jt_timer *t)
+{
+	struct jt_relay *r = jt_container_of(t, struct jt_relay, patience);
+
+	if (r->waiting)
+		go_on(r, NULL);
+	else if (r->ex && !jt__exchange_started(r->ex))
+		jt__exchange_reply_error(r->ex, 503, "busy", "the bookkeeper did not answer in time");
+}
+
+/* ---- the upstream's side ---- */
+
+static void begin_reading(struct jt_relay *r, const struct jt_head *head)
+{
+	const struct jt_header *type = jt__head_find(head, "content-type");
+	bool is_stream = type && strncasecmp(type->value, "text/event-stream", 17) == 0;
+	bool is_json = type && strncasecmp(type->value, "application/json", 16) == 0;
+	enum jt_filter_mode mode = JT_FILTER_PASS;
+
+	if (r->kind != KIND_CHAT || head->status != 200 || (!is_stream && !is_json))
+		return;
+	if (r->wants_energy)
+		mode = JT_FILTER_ENERGY;
+	else if (is_stream && r->ask.edit.text)
+		mode = JT_FILTER_DROP;
+	r->reading = true;
+	r->ask.stream = is_stream; /* what it is, not what was asked for */
+	jt__filter_init(&r->filter, mode, is_stream ? JT_ANSWER_STREAM : JT_ANSWER_PLAIN, MAX_HELD);
+}
+
+static void on_head(void *user, struct jt_call *c, const struct jt_head *head)
+{
+	struct jt_relay *r = user;
+	struct jt_header headers[JT_HTTP_MAX_HEADERS + 4];
+	uint64_t length = head->content_length;
+	size_t n = jt__heads_response(head, r->kind == KIND_PASS ? NULL : r->id, headers,
+				      JT_ARRAY_LEN(headers));
+
+	(void)c;
+	begin_reading(r, head);
+	if (r->facts) {
+		r->facts->record.http_status = head->status;
+		r->facts->record.stream = r->ask.stream && r->reading;
+	}
+	if (r->reading && r->filter.mode == JT_FILTER_ENERGY)
+		length = JT_NONE; /* it will be longer than the engine says */
+	if (r->ex)
+		jt__exchange_start(r->ex, head->status, headers, n, length);
+}
+
+static void on_body(void *user, struct jt_call *c, const char *bytes, size_t n)
+{
+	struct jt_relay *r = user;
+
+	(void)c;
+	if (r->waiting) {
+		if (jt__buf_append(&r->later, bytes, n) < 0)
+			jt__exchange_abort(r->ex);
+		return;
+	}
+	if (r->reading)
+		pump(r, bytes, n);
+	else if (r->ex)
+		jt__exchange_write(r->ex, bytes, n);
+	follow_pressure(r);
+}
+
+static void on_call_writable(void *user, struct jt_call *c)
+{
+	struct jt_relay *r = user;
+
+	(void)c;
+	if (r->ex)
+		jt__exchange_pause_body(r->ex, false);
+}
+
+static void on_call_over(void *user, struct jt_call *c, int status, const struct jt_error *err)
+{
+	struct jt_relay *r = user;
+	bool refused = r->facts && r->facts->record.http_status != JT_NONE &&
+		       r->facts->record.http_status >= 400;
+
+	(void)c;
+	r->call = NULL;
+	if (r->facts && status != JT_OK && r->facts->record.http_status == JT_NONE)
+		r->facts->record.http_status = status == JT_ETIME ? 504 : 502;
+	conclude(r, status == JT_ETIME ? "timeout" :
+		    status != JT_OK    ? "upstream_error" :
+		    refused	       ? "rejected" :
+					 "ok");
+	if (r->waiting) {
+		r->call_is_over = true;
+		r->call_status = status;
+	} else if (status == JT_OK) {
+		finish_answer(r);
+	} else {
+		answer_failed(r, status, err->message);
+	}
+	release_if_over(r);
+}
+
+static const struct jt_call_handler call_handler = {
+	.head = on_head,
+	.body = on_body,
+	.writable = on_call_writable,
+	.over = on_call_over,
+};
+
+/* ---- the client's side ---- */
+
+static enum kind kind_of(const struct jt_head *head, const char *path)
+{
+	if (strcmp(head->method, "POST") == 0)
+		for (size_t i = 0; i < JT_ARRAY_LEN(paths); i++)
+			if (strcmp(paths[i].path, path) == 0)
+				return paths[i].kind;
+	return KIND_PASS;
+}
+
+static bool is_energy_question(const struct jt_head *head, const char *path)
+{
+	return strcmp(head->method, "GET") == 0 && strncmp(path, "/v1/energy/", 11) == 0;
+}
+
+static struct jt_relay *new_relay(struct jt_worker *w, struct jt_exchange *ex)
+{
+	const struct jt_head *head = jt__exchange_head(ex);
+	struct jt_relay *r = jt__alloc(1, sizeof(*r));
+
+	if (!r)
+		return NULL;
+	r->worker = w;
+	r->ex = ex;
+	r->patience.fn = on_patience;
+	r->ask.n = JT_NONE;
+	jt__buf_init(&r->later, MAX_LATER);
+	if (!jt__worker_adopt(w, r, &r->key)) {
+		jt__free(r);
+		return NULL;
+	}
+	jt__copy_text(r->path, sizeof(r->path), head->target, strcspn(head->target, "?"));
+	jt__heads_request_id(head, r->key ^ w->id_salt, r->id);
+	r->kind = kind_of(head, r->path);
+	r->wants_energy = r->kind == KIND_CHAT && jt__head_is(head, "x-jouletap-energy", "1");
+	jt__exchange_set_user(ex, r);
+	return r;
+}
+
+/* Sends the head and, if it was gathered, the body. */
+static void call_upstream(struct jt_relay *r, size_t upstream, const char *body, size_t n,
+			  struct jt_request_head *rh)
+{
+	const struct jt_head *head = jt__exchange_head(r->ex);
+	struct jt_buf request;
+
+	rh->from = head;
+	rh->host = r->upstream->host;
+	rh->prefix = r->upstream->config->prefix;
+	rh->request_id = r->id;
+	rh->identity = r->kind == KIND_CHAT;
+	jt__buf_init(&request, (2 * r->worker->config->limits.max_head_bytes) +
+				       r->worker->config->limits.max_body_bytes + 256);
+	jt__heads_request(&request, rh);
+	if (body && r->ask.edit.text) {
+		jt__buf_append(&request, body, r->ask.edit.offset);
+		jt__buf_append_text(&request, r->ask.edit.text);
+		body += r->ask.edit.offset + r->ask.edit.remove;
+		n -= r->ask.edit.offset + r->ask.edit.remove;
+	}
+	if (body)
+		jt__buf_append(&request, body, n);
+	if (!request.failed)
+		r->call = jt__call_start(r->worker->pools[upstream], &request,
+					 body || !head->has_body, strcmp(head->method, "HEAD") == 0,
+					 &call_handler, r);
+	jt__buf_fini(&request);
+	r->sent_ns = now_of(r);
+	if (!r->call)
+		jt__exchange_reply_error(r->ex, 503, "overloaded", "out of memory");
+	else if (r->facts)
+		tell_begin(r);
+}
+
+/* A request whose body is in: read it, find its engine, send it. */
+static void relay_gathered(struct jt_relay *r)
+{
+	const struct jt_buf *body = jt__exchange_body(r->ex);
+	const char *bytes = jt__buf_len(body) ? jt__buf_bytes(body) : "";
+	size_t n = jt__buf_len(body), upstream;
+	struct jt_request_head rh = { 0 };
+
+	jt__ask_read(&r->ask, bytes, n);
+	if (!r->ask.valid)
+		r->ask = (struct jt_ask){ .n = JT_NONE }; /* the engine says what is wrong with it */
+	if (r->kind != KIND_CHAT)
+		r->ask.edit.text = NULL;
+	r->facts = new_facts(r, jt__exchange_head(r->ex));
+	if (r->facts) {
+		memcpy(r->facts->record.model, r->ask.model, sizeof(r->ask.model));
+		r->facts->record.choices = r->ask.n == JT_NONE ? 1 : r->ask.n;
+	}
+	r->upstream = jt__worker_route(r->worker, r->ask.model, &upstream);
+	if (!r->upstream) {
+		if (r->facts)
+			r->facts->record.http_status = 404;
+		conclude(r, "rejected");
+		jt__exchange_reply_error(r->ex, 404, "model_not_found",
+					 "no upstream serves the model '%s'", r->ask.model);
+		return;
+	}
+	rh.content_length = n;
+	if (r->ask.edit.text)
+		rh.content_length += strlen(r->ask.edit.text) - r->ask.edit.remove;
+	call_upstream(r, upstream, bytes, n, &rh);
+}
+
+/* A request that is passed on as it comes. */
+static void relay_streamed(struct jt_relay *r)
+{
+	const struct jt_head *head = jt__exchange_head(r->ex);
+	struct jt_request_head rh = { .content_length = head->content_length, .chunked = head->chunked };
+	size_t upstream;
+
+	r->chunked_up = head->chunked;
+	r->upstream = jt__worker_route(r->worker, "", &upstream);
+	call_upstream(r, upstream, NULL, 0, &rh);
+}
+
+static void ask_about(struct jt_relay *r)
+{
+	const char *id = r->path + strlen("/v1/energy/");
+	struct jt_note note = { .kind = JT_NOTE_LOOK_UP, .key = r->key, .t_ns = now_of(r) };
+
+	jt__copy_text(r->id, sizeof(r->id), id, strlen(id));
+	memcpy(note.id, r->id, sizeof(r->id));
+	if (tell(r, &note))
+		r->worker->wake_books(r->worker->user);
+	jt__timer_set(r->worker->loop, &r->patience, now_of(r) + 10 * PATIENCE_NS);
+}
+
+static void on_request_head(void *user, struct jt_exchange *ex)
+{
+	struct jt_relay *r = new_relay(user, ex);
+
+	if (!r) {
+		jt__exchange_reply_error(ex, 503, "overloaded", "out of memory");
+		return;
+	}
+	if (r->kind != KIND_PASS || is_energy_question(jt__exchange_head(ex), r->path))
+		return;
+	jt__exchange_stream_body(ex);
+	relay_streamed(r);
+}
+
+static void on_request(void *user, struct jt_exchange *ex)
+{
+	struct jt_relay *r = jt__exchange_user(ex);
+
+	(void)user;
+	if (!r)
+		return;
+	if (r->kind != KIND_PASS)
+		relay_gathered(r);
+	else if (!r->upstream)
+		ask_about(r);
+	else if (r->chunked_up && r->call)
+		jt__call_send(r->call, "0\r\n\r\n", 5);
+}
+
+static void on_request_body(void *user, struct jt_exchange *ex, const char *bytes, size_t n)
+{
+	struct jt_relay *r = jt__exchange_user(ex);
+	char size[20];
+
+	(void)user;
+	if (!r || !r->call || !n)
+		return;
+	if (r->chunked_up)
+		jt__call_send(r->call, size, (size_t)snprintf(size, sizeof(size), "%zx\r\n", n));
+	jt__call_send(r->call, bytes, n);
+	if (r->chunked_up)
+		jt__call_send(r->call, "\r\n", 2);
+	if (jt__call_full(r->call))
+		jt__exchange_pause_body(ex, true);
+}
+
+static void on_writable(void *user, struct jt_exchange *ex)
+{
+	struct jt_relay *r = jt__exchange_user(ex);
+
+	(void)user;
+	if (r && r->call && !r->waiting)
+		jt__call_pause(r->call, false);
+}
+
+static void on_exchange_over(void *user, struct jt_exchange *ex, bool complete)
+{
+	struct jt_relay *r = jt__exchange_user(ex);
+
+	(void)user;
+	if (!r)
+		return;
+	r->ex = NULL;
+	r->waiting = false;
+	if (r->call) { /* nobody listens any more: the engine should stop working for it */
+		jt__call_cancel(r->call);
+		r->call = NULL;
+	}
+	conclude(r, complete ? "ok" : "client_gone");
+	release_if_over(r);
+}
+
+const struct jt_server_handler jt__relay_handler = {
+	.head = on_request_head,
+	.request = on_request,
+	.body = on_request_body,
+	.writable = on_writable,
+	.over = on_exchange_over,
+};

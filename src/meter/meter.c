@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+#include "meter/inside.h"
+
+/* A sensor that is silent for so long has a driver that hangs: time goes on without it. */
+#define SILENCE_NS (2 * JT_NS_PER_S)
+
+static int open_station(struct jt_meter *m, const struct jt_meter_domain *d, struct jt_error *err)
+{
+	struct jt_station *st = &m->stations[m->n_stations];
+	uint64_t floor_mw = JT_NONE;
+	int status;
+
+	for (size_t i = 0; i < m->options.n_floors; i++)
+		if (strcmp(m->options.floors[i].domain, d->info.name) == 0)
+			floor_mw = m->options.floors[i].power_mw;
+	st->domain = d;
+	status = jt_timeline_new(&d->info.sensor, m->options.max_knots, &st->timeline, err);
+	if (status == JT_OK)
+		status = jt_attribution_new((uint32_t)m->n_stations, floor_mw, &st->attribution, err);
+	m->n_stations++;
+	return status;
+}
+
+static int open_stations(struct jt_meter *m, struct jt_error *err)
+{
+	const struct jt_meter_domain *domains[JT_MAX_DOMAINS];
+	size_t n = JT_MIN(jt__sources_n_domains(m->sources), JT_MAX_DOMAINS);
+	int status = JT_OK;
+
+	for (size_t i = 0; i < n && status == JT_OK; i++) {
+		domains[i] = jt__sources_domain(m->sources, i);
+		status = open_station(m, domains[i], err);
+	}
+	if (status == JT_OK && n)
+		status = jt__sampler_start(domains, n, m->options.period_ns, &m->sampler, err);
+	return status;
+}
+
+int jt_meter_new(const struct jt_meter_options *o, struct jt_meter **ret_meter,
+		 struct jt_error *err)
+{
+	struct jt_meter *m = jt__alloc(1, sizeof(*m));
+	int status;
+
+	if (!m)
+		return jt__fail(err, JT_ENOMEM, "meter", "out of memory");
+	m->options = *o;
+	status = jt__sources_open(&o->sources, o->extra_sources, &m->sources, err);
+	if (status == JT_OK)
+		status = open_stations(m, err);
+	if (status < 0) {
+		jt_meter_free(m);
+		return status;
+	}
+	*ret_meter = m;
+	return JT_OK;
+}
+
+void jt_meter_free(struct jt_meter *m)
+{
+	if (!m)
+		return;
+	/* a thread that is stuck inside a driver still needs its source */
+	if (jt__sampler_stop(m->sampler))
+		jt__sources_close(m->sources);
+	for (size_t i = 0; i < m->n_stations; i++) {
+		jt_timeline_free(m->stations[i].timeline);
+		jt_attribution_free(m->stations[i].attribution);
+	}
+	jt__requests_free(m);
+	jt__free(m);
+}
+
+size_t jt_meter_n_domains(const struct jt_meter *m)
+{
+	return m->n_stations;
+}
+
+const struct jt_domain *jt_meter_domain(const struct jt_meter *m, size_t domain)
+{
+	return domain < m->n_stations ? &m->stations[domain].domain->info : NULL;
+}
+
+int jt_meter_find_domain(const struct jt_meter *m, const char *name, size_t *ret_domain)
+{
+	for (size_t i = 0; i < m->n_stations; i++) {
+		if (strcmp(m->stations[i].domain->info.name, name) == 0) {
+			*ret_domain = i;
+			return JT_OK;
+		}
+	}
+	return JT_ENOENT;
+}
+
+/* ---- time goes on ---- */
+
+static void take_samples(struct jt_meter *m, size_t i, uint64_t now_ns)
+{
+	struct jt_station *st = &m->stations[i];
+	struct jt_sample s;
+
+	while (jt__sampler_pop(m->sampler, i, &s)) {
+		s.domain = (uint32_t)i;
+		jt_timeline_add(st->timeline, &s);
+		st->latest = s;
+		st->has_sample = true;
+		st->heard_ns = s.end_ns;
+		if (m->options.on_sample)
+			m->options.on_sample(m->options.user, &s);
+	}
+	if (st->heard_ns && now_ns > st->heard_ns + SILENCE_NS) {
+		s = (struct jt_sample){ .domain = (uint32_t)i, .status = JT_ETIME,
+					.begin_ns = now_ns, .end_ns = now_ns };
+		jt_timeline_add(st->timeline, &s);
+		st->heard_ns = now_ns;
+	}
+}
+
+struct receiver {
+	struct jt_meter *m;
+	size_t station;
+};
+
+static void on_charge(void *user, const struct jt_charge *c)
+{
+	jt__request_charged(((struct receiver *)user)->m, c);
+}
+
+static void on_final(void *user, uint64_t request)
+{
+	struct receiver *r = user;
+
+	jt__request_final(r->m, r->station, request);
+}
+
+void jt_meter_advance(struct jt_meter *m, uint64_t now_ns, uint64_t watermark_ns)
+{
+	for (size_t i = 0; i < m->n_stations; i++) {
+		struct jt_station *st = &m->stations[i];
+		struct receiver r = { m, i };
+		struct jt_attribution_sink sink = { on_charge, on_final, &r };
+
+		take_samples(m, i, now_ns);
+		jt_attribution_advance(st->attribution, st->timeline,
+				       JT_MIN(watermark_ns, jt_timeline_closed_ns(st->timeline)),
+				       &sink);
+	}
+	if (m->n_ended)
+		jt__requests_give_up(m, now_ns);
+}
+
+/* ---- questions ---- */
+
+size_t jt_meter_n_unsettled(const struct jt_meter *m)
+{
+	return m->n_ended;
+}
+
+int jt_meter_window(struct jt_meter *m, size_t domain, uint64_t begin_ns, uint64_t end_ns,
+		    struct jt_interval *ret_interval)
+{
+	struct jt_timeline *tl;
+	int status;
+
+	if (domain >= m->n_stations)
+		return JT_ENOENT;
+	tl = m->stations[domain].timeline;
+	status = jt_timeline_window(tl, begin_ns, end_ns, ret_interval);
+	if (status == JT_OK)
+		ret_interval->domain = (uint32_t)domain;
+	if ((status == JT_OK || status == JT_ERANGE) && jt_timeline_closed_ns(tl) < end_ns)
+		return JT_EAGAIN;
+	return status;
+}
+
+int jt_meter_account(struct jt_meter *m, size_t domain, struct jt_account *ret_account)
+{
+	if (domain >= m->n_stations)
+		return JT_ENOENT;
+	jt_attribution_account(m->stations[domain].attribution, ret_account);
+	return JT_OK;
+}
+
+int jt_meter_timeline_stats(struct jt_meter *m, size_t domain, struct jt_timeline_stats *ret_stats)
+{
+	if (domain >= m->n_stations)
+		return JT_ENOENT;
+	jt_timeline_stats(m->stations[domain].timeline, ret_stats);
+	return JT_OK;
+}
+
+int jt_meter_latest(struct jt_meter *m, size_t domain, struct jt_sample *ret_sample)
+{
+	if (domain >= m->n_stations)
+		return JT_ENOENT;
+	if (!m->stations[domain].has_sample)
+		return JT_EAGAIN;
+	*ret_sample = m->stations[domain].latest;
+	return JT_OK;
+}

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Requests on their way through the stations (domains) of their service. The
+ * happy path: begin enters every station in prefill; the first token moves it to
+ * decode; now and then growing context adjusts its weight; end leaves every
+ * station, whose charges come back when the station has closed that instant. When the last
+ * station has answered, the record is complete.
+ */
+#include <stdio.h>
+#include <string.h>
+#include "attribution/relabel.h"
+#include "meter/inside.h"
+
+#define GIVE_UP_NS (10 * JT_NS_PER_S)
+#define RECENT_NS JT_NS_PER_S /* the power of a provisional figure is that of the last second */
+
+/* ---- services ---- */
+
+static int find_domains(struct jt_meter *m, const struct jt_service_options *o,
+			struct jt_service *sv, struct jt_error *err)
+{
+	bool has_gpu = false;
+	size_t station;
+
+	for (size_t i = 0; i < o->n_domains; i++) {
+		if (jt_meter_find_domain(m, o->domains[i], &station) < 0)
+			return jt__fail(err, JT_ENOENT, o->name,
+					"no energy domain '%s' here; `jouletap devices` lists them",
+					o->domains[i]);
+		sv->domains |= UINT64_C(1) << station;
+	}
+	if (o->n_domains)
+		return JT_OK;
+	for (size_t i = 0; i < m->n_stations; i++)
+		has_gpu |= strncmp(m->stations[i].domain->info.name, "gpu:", 4) == 0;
+	for (size_t i = 0; i < m->n_stations; i++)
+		if (!has_gpu || strncmp(m->stations[i].domain->info.name, "gpu:", 4) == 0)
+			sv->domains |= UINT64_C(1) << i;
+	return JT_OK;
+}
+
+static void name_domains(const struct jt_meter *m, struct jt_service *sv)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < m->n_stations && at < sizeof(sv->domain_names); i++)
+		if (sv->domains >> i & 1)
+			at += (size_t)snprintf(sv->domain_names + at, sizeof(sv->domain_names) - at, "%s%s",
+					       at ? "," : "", m->stations[i].domain->info.name);
+}
+
+/* The GPU that was named, else the kind that the driver names for the first domain. */
+static const struct jt_gpu *find_gpu(const struct jt_meter *m, const struct jt_service_options *o,
+				     const struct jt_service *sv)
+{
+	if (o->gpu)
+		return jt__gpu_find(o->gpu);
+	return sv->domains ? jt__gpu_find(m->stations[__builtin_ctzll(sv->domains)].domain->info.device) :
+			     NULL;
+}
+
+static int load_model(const struct jt_meter *m, const struct jt_service_options *o,
+		      struct jt_service *sv, struct jt_error *err)
+{
+	const struct jt_gpu *gpu;
+	int status;
+
+	if (!o->architecture)
+		return JT_OK;
+	gpu = find_gpu(m, o, sv);
+	if (!gpu)
+		return jt__fail(err, JT_ENOENT, o->name, "unknown GPU '%s': set the upstream's `gpu`",
+				o->gpu ? o->gpu : "of the first domain");
+	status = jt__arch_load(o->architecture, &sv->weigher.arch, err);
+	sv->weigher.gpu = *gpu;
+	sv->weigher.has_model = status == JT_OK;
+	return status;
+}
+
+int jt_meter_add_service(struct jt_meter *m, const struct jt_service_options *o,
+			 size_t *ret_service, struct jt_error *err)
+{
+	struct jt_service *sv = &m->services[m->n_services];
+	enum jt_policy policy;
+	int status;
+
+	if (m->n_services == JT_MAX_SERVICES)
+		return jt__fail(err, JT_ELIMIT, o->name, "more than %d services", JT_MAX_SERVICES);
+	if (!jt__policy_parse(o->policy, &policy))
+		return jt__fail(err, JT_EINVAL, o->name,
+				"unknown policy '%s': equal, tokens or roofline", o->policy);
+	memset(sv, 0, sizeof(*sv));
+	jt__copy_text(sv->name, sizeof(sv->name), o->name, strlen(o->name));
+	jt__weigher_init(&sv->weigher, policy);
+	sv->weigher.prefill_ratio = o->prefill_ratio;
+	sv->weigher.decode_ratio = 1 - o->prefill_ratio;
+	status = find_domains(m, o, sv, err);
+	if (status == JT_OK)
+		status = load_model(m, o, sv, err);
+	if (status < 0)
+		return status;
+	name_domains(m, sv);
+	*ret_service = m->n_services++;
+	return JT_OK;
+}
+
+/* ---- requests ---- */
+
+static struct jt_open_request **bucket_of(struct jt_meter *m, uint64_t id)
+{
+	return &m->requests[id % JT_REQUEST_BUCKETS];
+}
+
+struct jt_open_request *jt__request_find(struct jt_meter *m, uint64_t id)
+{
+	struct jt_open_request *r = *bucket_of(m, id);
+
+	while (r && r->id != id)
+		r = r->next;
+	return r;
+}
+
+static void forget(struct jt_meter *m, struct jt_open_request *r)
+{
+	struct jt_open_request **at = bucket_of(m, r->id);
+
+	while (*at != r)
+		at = &(*at)->next;
+	*at = r->next;
+	jt__free(r);
+}
+
+void jt__requests_free(struct jt_meter *m)
+{
+	for (size_t i = 0; i < JT_REQUEST_BUCKETS; i++)
+		while (m->requests[i])
+			forget(m, m->requests[i]);
+}
+
+/* Tells all its stations. */
+static int post(struct jt_meter *m, const struct jt_open_request *r, uint64_t t_ns,
+		enum jt_change_kind kind)
+{
+	struct jt_change c = { .t_ns = t_ns, .request = r->id, .kind = kind,
+			       .phase = r->load.phase, .weight = r->weight };
+	int worst = JT_OK;
+
+	for (size_t i = 0; i < m->n_stations; i++)
+		if (r->service->domains >> i & 1)
+			worst = JT_MIN(worst, jt_attribution_post(m->stations[i].attribution, &c));
+	return worst;
+}
+
+int jt_request_begin(struct jt_meter *m, uint64_t t_ns, uint64_t request, size_t service,
+		     const struct jt_request_start *start)
+{
+	struct jt_open_request *r;
+
+	if (service >= m->n_services)
+		return JT_ENOENT;
+	if (jt__request_find(m, request))
+		return JT_EINVAL;
+	r = jt__alloc(1, sizeof(*r));
+	if (!r)
+		return JT_ENOMEM;
+	r->id = request;
+	r->service = &m->services[service];
+	r->waiting = r->service->domains;
+	r->begin_ns = t_ns;
+	r->coverage_ppm = 1000000;
+	r->load = (struct jt_load){ .phase = JT_PHASE_PREFILL,
+				    .prompt_tokens = start->prompt_tokens,
+				    .context_tokens = start->prompt_tokens,
+				    .choices = JT_MAX(start->choices, 1),
+				    .phase_unknown = !start->first_token_visible };
+	r->weight = jt__weigh(&r->service->weigher, &r->load);
+	r->next = *bucket_of(m, r->id);
+	*bucket_of(m, r->id) = r;
+	return post(m, r, t_ns, JT_ENTER);
+}
+
+static void tell_span(struct jt_meter *m, const struct jt_open_request *r, enum jt_phase phase,
+		      uint64_t begin_ns, uint64_t end_ns, uint64_t tokens)
+{
+	struct jt_span span = { .request = r->id, .begin_ns = begin_ns, .end_ns = end_ns,
+				.phase = phase, .tokens = tokens == JT_NONE ? 0 : (uint32_t)tokens };
+
+	if (m->options.on_span)
+		m->options.on_span(m->options.user, &span);
+}
+
+int jt_request_progress(struct jt_meter *m, uint64_t t_ns, uint64_t request, enum jt_phase phase,
+			uint32_t context_tokens)
+{
+	struct jt_open_request *r = jt__request_find(m, request);
+	struct jt_weight before;
+
+	if (!r || r->end_ns)
+		return JT_ENOENT;
+	if (phase == JT_PHASE_DECODE && !r->first_ns) {
+		r->first_ns = t_ns;
+		tell_span(m, r, JT_PHASE_PREFILL, r->begin_ns, t_ns, r->load.prompt_tokens);
+	} else if (phase == r->load.phase && context_tokens == r->load.context_tokens) {
+		return JT_OK;
+	}
+	before = r->weight;
+	r->load.phase = phase;
+	r->load.context_tokens = context_tokens;
+	r->weight = jt__weigh(&r->service->weigher, &r->load);
+	if (phase == JT_PHASE_DECODE && r->first_ns != t_ns && before.own == r->weight.own &&
+	    before.shared == r->weight.shared)
+		return JT_OK;
+	return post(m, r, t_ns, JT_ADJUST);
+}
+
+static void put_joules(const struct jt_open_request *r, const uint64_t uj[JT_N_PHASES],
+		       struct jt_record *rec)
+{
+	rec->queue_uj = uj[JT_PHASE_QUEUE];
+	rec->prefill_uj = uj[JT_PHASE_PREFILL];
+	rec->decode_uj = uj[JT_PHASE_DECODE];
+	rec->total_uj = rec->queue_uj + rec->prefill_uj + rec->decode_uj;
+	rec->dynamic_uj = r->dynamic_uj;
+	rec->bound_uj = r->bound_uj;
+	rec->coverage_ppm = r->coverage_ppm;
+	strcpy(rec->provenance, jt_provenance_name(r->provenance));
+}
+
+static void put_origin(const struct jt_open_request *r, struct jt_record *rec)
+{
+	strcpy(rec->policy, jt__policy_name(r->service->weigher.policy));
+	strcpy(rec->domains, r->service->domain_names);
+	strcpy(rec->upstream, r->service->name);
+}
+
+/* The record of a request that is over and has all its charges; without any its joules are unknown. */
+static void finish(struct jt_meter *m, struct jt_open_request *r)
+{
+	struct jt_record *rec = &r->facts.record;
+	struct jt_phase_times times = {
+		.span_ns[JT_PHASE_PREFILL] = (r->first_ns ? r->first_ns : r->end_ns) - r->begin_ns,
+		.span_ns[JT_PHASE_DECODE] = r->first_ns ? r->end_ns - r->first_ns : 0,
+		.engine_ns = { JT_NONE, r->facts.engine_prefill_ns, r->facts.engine_decode_ns },
+		.prefill_ratio = r->service->weigher.prefill_ratio,
+	};
+	bool cut_in_prefill = !r->first_ns && rec->completion_tokens == 0;
+
+	put_origin(r, rec);
+	if (r->charged) {
+		strcpy(rec->phase_source, cut_in_prefill ? "stream" : jt__relabel(&times, r->uj));
+		put_joules(r, r->uj, rec);
+	}
+	if (r->first_ns)
+		jt__weigher_learn(&r->service->weigher, times.span_ns[JT_PHASE_PREFILL],
+				  times.span_ns[JT_PHASE_DECODE]);
+	if (m->options.on_record)
+		m->options.on_record(m->options.user, rec);
+	m->n_ended--;
+	forget(m, r);
+}
+
+int jt_request_end(struct jt_meter *m, uint64_t t_ns, uint64_t request,
+		   const struct jt_request_facts *facts)
+{
+	struct jt_open_request *r = jt__request_find(m, request);
+	int status;
+
+	if (!r || r->end_ns)
+		return JT_ENOENT;
+	r->end_ns = JT_MAX(t_ns, r->begin_ns);
+	r->facts = *facts;
+	m->n_ended++;
+	tell_span(m, r, r->first_ns ? JT_PHASE_DECODE : JT_PHASE_PREFILL,
+		  r->first_ns ? r->first_ns : r->begin_ns, r->end_ns, facts->record.completion_tokens);
+	status = post(m, r, r->end_ns, JT_LEAVE);
+	if (!r->waiting)
+		finish(m, r);
+	return status;
+}
+
+void jt__request_charged(struct jt_meter *m, const struct jt_charge *c)
+{
+	struct jt_open_request *r = jt__request_find(m, c->request);
+
+	if (!r)
+		return;
+	r->charged = true;
+	r->uj[c->phase] += c->allocated_uj;
+	r->dynamic_uj = c->dynamic_uj == JT_NONE || r->dynamic_uj == JT_NONE ?
+				JT_NONE :
+				r->dynamic_uj + c->dynamic_uj;
+	r->bound_uj += c->bound_uj;
+	r->coverage_ppm = JT_MIN(r->coverage_ppm, c->coverage_ppm);
+	r->provenance = JT_MAX(r->provenance, c->provenance);
+}
+
+void jt__request_final(struct jt_meter *m, size_t station, uint64_t id)
+{
+	struct jt_open_request *r = jt__request_find(m, id);
+
+	if (!r)
+		return;
+	r->waiting &= ~(UINT64_C(1) << station);
+	if (!r->waiting && r->end_ns)
+		finish(m, r);
+}
+
+void jt__requests_give_up(struct jt_meter *m, uint64_t now_ns)
+{
+	uint64_t dead = 0;
+
+	for (size_t i = 0; i < m->n_stations; i++)
+		if (!jt_timeline_closed_ns(m->stations[i].timeline))
+			dead |= UINT64_C(1) << i;
+	if (!dead)
+		return;
+	for (size_t i = 0; i < JT_REQUEST_BUCKETS; i++) {
+		for (struct jt_open_request *r = m->requests[i], *next; r; r = next) {
+			next = r->next;
+			if (r->end_ns && now_ns > r->end_ns + GIVE_UP_NS && !(r->waiting & ~dead))
+				finish(m, r);
+		}
+	}
+}
+
+/* ---- provisional figures ---- */
+
+/* The part of the station's latest power that is this request's, for the time not yet closed. */
+static uint64_t open_tail_uj(struct jt_station *st, const struct jt_open_request *r,
+			     const struct jt_charge charges[JT_N_PHASES], bool entered, uint64_t now_ns)
+{
+	uint64_t closed = jt_attribution_watermark_ns(st->attribution);
+	uint64_t from = JT_MAX(closed, r->begin_ns);
+	struct jt_interval recent = { 0 }, mine = { 0 };
+	double share;
+
+	if (now_ns <= from || closed < RECENT_NS ||
+	    jt_timeline_window(st->timeline, closed - RECENT_NS, closed, &recent) < 0)
+		return 0;
+	share = 1.0 / (double)(jt_attribution_n_active(st->attribution) + !entered);
+	if (entered && jt_timeline_window(st->timeline, r->begin_ns, closed, &mine) == JT_OK &&
+	    mine.energy_uj)
+		share = (double)(charges[0].allocated_uj + charges[1].allocated_uj +
+				 charges[2].allocated_uj) / (double)mine.energy_uj;
+	return (uint64_t)(share * (double)recent.energy_uj * (double)(now_ns - from) / (double)RECENT_NS);
+}
+
+int jt_request_peek(struct jt_meter *m, uint64_t now_ns, uint64_t request, struct jt_record *record)
+{
+	struct jt_open_request *r = jt__request_find(m, request);
+	uint64_t uj[JT_N_PHASES] = { 0 }, bound_uj = 0;
+	enum jt_provenance worst = JT_DERIVED;
+	bool known = false;
+
+	if (!r)
+		return JT_ENOENT;
+	put_origin(r, record);
+	for (size_t i = 0; i < m->n_stations; i++) {
+		struct jt_station *st = &m->stations[i];
+		struct jt_charge charges[JT_N_PHASES] = { 0 };
+		uint64_t charged_uj = 0, tail;
+		bool entered;
+
+		if (!(r->service->domains >> i & 1) || !jt_timeline_closed_ns(st->timeline))
+			continue;
+		known = true;
+		entered = jt_attribution_peek(st->attribution, r->id, charges) == JT_OK;
+		tail = open_tail_uj(st, r, charges, entered, now_ns);
+		for (int p = 0; p < JT_N_PHASES; p++) {
+			uj[p] += charges[p].allocated_uj;
+			charged_uj += charges[p].allocated_uj;
+			bound_uj += charges[p].bound_uj;
+		}
+		uj[r->load.phase] += tail;
+		/* the gain of what is charged; an estimate may be off by all of it */
+		bound_uj += charged_uj * st->domain->info.sensor.gain_ppm / 1000000 + tail;
+		worst = JT_MAX(worst, st->domain->info.sensor.provenance);
+	}
+	if (!known)
+		return JT_EAGAIN;
+	record->prefill_uj = uj[JT_PHASE_PREFILL];
+	record->decode_uj = uj[JT_PHASE_DECODE];
+	record->total_uj = uj[JT_PHASE_PREFILL] + uj[JT_PHASE_DECODE];
+	record->bound_uj = bound_uj;
+	strcpy(record->provenance, jt_provenance_name(worst));
+	return JT_OK;
+}

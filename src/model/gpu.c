@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * GPU types. Memory, bandwidth, dense bf16 (fp16 before Ampere) tensor peak with
+ * fp32 accumulation, and board power are the makers' datasheet figures, as
+ * collected in AIConfigurator's systems/ (Apache-2.0) and WattGPU's
+ * gpu_features.csv (Apache-2.0).
+ *
+ * Idle is the draw with a CUDA context alive and nothing to do. It depends on the clock
+ * state and not on the memory in use (arXiv 2605.23918), and makers do not publish it. 0.17 of the
+ * board power stands in for it, except where readings next to an external
+ * power meter exist: A100 56 W and RTX 3090 127 W (Yang et al., SC24, GPU_Power_Benchmark, MIT).
+ *
+ * Dynamic energy: W = TDP - idle is what the board has to spend on work. The rule, the same for all
+ * rows: a step at the compute roof draws all of W, one at the memory roof 0.62 of it. As steps
+ * reach 0.6 of the peak and 0.8 of the bandwidth (roofline.c), a FLOP costs 1 / 0.6 x W / peak and
+ * a byte 0.62 / 0.8 x W / bandwidth. How that compares with measurements: roofline.c.
+ */
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+#include "model/model.h"
+
+#define FLOP_SHARE (1 / 0.6)
+#define BYTE_SHARE (0.62 / 0.8)
+
+/* name, end of the driver's name, GB, GB/s, TFLOP/s, W, idle W */
+#define GPU(name, match, gb, gbs, tflops, tdp, idle)                                               \
+	{                                                                                          \
+		name, match, gb, gbs, tflops, tdp, idle, FLOP_SHARE *((tdp) - (idle)) / (tflops),  \
+			BYTE_SHARE *((tdp) - (idle)) / (gbs)*1e3                                   \
+	}
+#define IDLE(tdp) (0.17 * (tdp))
+
+/* clang-format off */
+const struct jt_gpu jt__gpus[] = {
+	GPU("B200-SXM-180GB",     "B200",                180, 7700, 2250,  1000, IDLE(1000)),
+	GPU("H200-SXM-141GB",     "H200",                141, 4800,  989,   700, IDLE(700)),
+	GPU("H200-NVL-141GB",     "H200 NVL",            141, 4800,  836,   600, IDLE(600)),
+	GPU("GH200-96GB",         "GH200 480GB",          96, 4000,  989,   700, IDLE(700)),
+	GPU("H100-SXM5-80GB",     "H100 80GB HBM3",       80, 3350,  989,   700, IDLE(700)),
+	GPU("H100-NVL-94GB",      "H100 NVL",             94, 3938,  835,   400, IDLE(400)),
+	GPU("H100-PCIe-80GB",     "H100 PCIe",            80, 2040,  756,   350, IDLE(350)),
+	GPU("A100-SXM4-80GB",     "A100-SXM4-80GB",       80, 2039,  312,   400, 56),
+	GPU("A100-SXM4-40GB",     "A100-SXM4-40GB",       40, 1555,  312,   400, 56),
+	GPU("A100-PCIe-80GB",     "A100 80GB PCIe",       80, 1935,  312,   300, 56),
+	GPU("A100-PCIe-40GB",     "A100-PCIE-40GB",       40, 1555,  312,   250, 56),
+	GPU("A30-24GB",           "A30",                  24,  933,  165,   165, IDLE(165)),
+	GPU("A40-48GB",           "A40",                  48,  696,  149.7, 300, IDLE(300)),
+	GPU("A10-24GB",           "A10",                  24,  600,  125,   150, IDLE(150)),
+	GPU("L40S-48GB",          "L40S",                 48,  864,  362,   350, IDLE(350)),
+	GPU("L40-48GB",           "L40",                  48,  864,  181,   300, IDLE(300)),
+	GPU("L4-24GB",            "L4",                   24,  300,  121,    72, IDLE(72)),
+	GPU("T4-16GB",            "T4",                   16,  320,   65,    70, IDLE(70)),
+	GPU("V100-SXM2-32GB",     "V100-SXM2-32GB",       32,  900,  125,   300, IDLE(300)),
+	GPU("V100-SXM2-16GB",     "V100-SXM2-16GB",       16,  900,  125,   300, IDLE(300)),
+	GPU("RTX-A6000-48GB",     "RTX A6000",            48,  768,  154.8, 300, IDLE(300)),
+	GPU("RTX-4090-24GB",      "RTX 4090",             24, 1008,  165,   450, IDLE(450)),
+	GPU("RTX-3090-24GB",      "RTX 3090",             24,  936,   71,   350, 127),
+	{ .name = NULL },
+};
+/* clang-format on */
+
+/* A partition ("… MIG 1g.10gb") or a variant ("RTX 4090 D") is another device: only whole endings
+ * match. */
+static bool ends_with_words(const char *text, const char *words)
+{
+	size_t n = strlen(text), m = strlen(words);
+
+	if (m > n || strcasecmp(text + n - m, words) != 0)
+		return false;
+	return m == n || !isalnum((unsigned char)text[n - m - 1]);
+}
+
+const struct jt_gpu *jt__gpu_find(const char *name)
+{
+	for (const struct jt_gpu *g = jt__gpus; g->name; g++) {
+		if (strcasecmp(g->name, name) == 0)
+			return g;
+	}
+	for (const struct jt_gpu *g = jt__gpus; g->name; g++) {
+		if (ends_with_words(name, g->match))
+			return g;
+	}
+	return NULL;
+}

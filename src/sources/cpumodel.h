@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef JT_CPUMODEL_H
+#define JT_CPUMODEL_H
+/* The pure part of the CPU utilisation model: text of /proc/stat and time in, energy out. */
+#include <stdint.h>
+
+/* What /proc/stat had counted at a moment. */
+struct jt_cpu_ticks {
+	uint64_t t_ns, busy, all;
+};
+
+struct jt_cpumodel {
+	unsigned n_cpus;
+	struct jt_cpu_ticks since,
+		mark; /* utilisation is taken since the former; the latter follows it */
+	uint64_t last_ns;
+	double utilisation; /* 0..1 */
+	double energy_j;    /* since the beginning */
+};
+
+/* W of @n_cpus logical CPUs at a utilisation of 0..1 (clamped). */
+double jt__cpumodel_power_w(double utilisation, unsigned n_cpus);
+
+/* Both: JT_EIO if @stat is no /proc/stat; the model is then unchanged. */
+int jt__cpumodel_begin(struct jt_cpumodel *m, const char *stat, uint64_t now_ns);
+int jt__cpumodel_step(struct jt_cpumodel *m, const char *stat, uint64_t now_ns);
+
+#endif

@@ -1,0 +1,548 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/log.h"
+#include "sources/replay.h"
+#include "sources/smilog.h"
+#include "sources/source.h"
+
+#define LOG_MODULE "replay"
+#define READ_SIZE ((size_t)64 << 10)
+
+struct jt_replay {
+	int fd;
+	char base[33]; /* the file's name for errors, without its folders */
+	off_t content; /* where the first line begins */
+	struct jt_buf buf;
+	size_t taken;  /* bytes of the last line, still in buf */
+	uint64_t line; /* its number */
+	bool at_end;   /* nothing more to read */
+	bool finished; /* the end was told */
+	bool truncated;
+	bool is_recording;
+	struct jt_recording_head head;
+	struct jt_smilog log;
+};
+
+/* -- lines -- */
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+static void here(const struct jt_replay *r, char out[48])
+{
+	snprintf(out, 48, "%s:%" PRIu64, r->base, JT_MIN(r->line, (uint64_t)99999999999));
+}
+
+static int fill(struct jt_replay *r, struct jt_error *err)
+{
+	char *room = jt__buf_reserve(&r->buf, READ_SIZE);
+	ssize_t n;
+
+	if (!room)
+		return jt__fail(err, JT_ENOMEM, LOG_MODULE, "no memory for a line of '%s'",
+		                r->base);
+	do
+		n = read(r->fd, room, READ_SIZE);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return jt__fail(err, JT_EIO, LOG_MODULE, "cannot read '%s': %s", r->base,
+		                strerror(errno));
+	jt__buf_commit(&r->buf, (size_t)n);
+	r->at_end = n == 0;
+	return JT_OK;
+}
+
+/* The next line without its end; JT_EAGAIN: no more. *ret_whole: it had an end. */
+static int next_line(struct jt_replay *r, const char **ret_line, size_t *ret_n, bool *ret_whole,
+                     struct jt_error *err)
+{
+	const char *newline = NULL;
+	char where[48];
+	size_t n;
+	int status;
+
+	jt__buf_consume(&r->buf, r->taken);
+	r->taken = 0;
+	r->line++;
+	for (;;) {
+		n = jt__buf_len(&r->buf);
+		newline = n ? memchr(jt__buf_bytes(&r->buf), '\n', n) : NULL;
+		if (newline)
+			n = (size_t)(newline - jt__buf_bytes(&r->buf));
+		if (n > JT_RECORDING_MAX_LINE) {
+			here(r, where);
+			return jt__fail(err, JT_EINVAL, where, "the line is longer than %zu bytes",
+			                JT_RECORDING_MAX_LINE);
+		}
+		if (newline || r->at_end)
+			break;
+		status = fill(r, err);
+		if (status < 0)
+			return status;
+	}
+	if (!n && !newline)
+		return JT_EAGAIN;
+	r->taken = n + (newline != NULL);
+	*ret_line = jt__buf_bytes(&r->buf);
+	*ret_n = n && (*ret_line)[n - 1] == '\r' ? n - 1 : n;
+	*ret_whole = newline != NULL;
+	return JT_OK;
+}
+
+static int rewind_file(struct jt_replay *r, struct jt_error *err)
+{
+	if (lseek(r->fd, r->content, SEEK_SET) < 0)
+		return jt__fail(err, JT_EIO, LOG_MODULE, "cannot rewind '%s': %s", r->base,
+		                strerror(errno));
+	jt__buf_clear(&r->buf);
+	r->taken = 0;
+	r->line = 0;
+	r->at_end = r->truncated = false;
+	return JT_OK;
+}
+
+/* -- entries -- */
+
+static int read_line(struct jt_replay *r, const char *line, size_t n, bool whole,
+                     struct jt_entry *ret_entry, struct jt_error *err)
+{
+	struct jt_error why = { 0 };
+	char where[48];
+	int status;
+
+	here(r, where);
+	if (r->is_recording) {
+		status = jt__recording_read_entry(&r->head, line, n, where, JT_REPLAY_ORIGIN_NS,
+		                                  ret_entry, &why);
+		if (status == JT_EINVAL && !whole) {
+			/* its writer was stopped in the middle of it */
+			r->truncated = true;
+			return JT_EAGAIN;
+		}
+	} else if (!whole) {
+		/* all cells may be there and the last one still be cut: "71.2" of "71.23 W" */
+		r->truncated = true;
+		return JT_EAGAIN;
+	} else {
+		ret_entry->kind = JT_ENTRY_SAMPLE;
+		status = jt__smilog_line(&r->log, line, n, where, &ret_entry->sample, &why);
+	}
+	if (status < 0 && status != JT_EAGAIN && err)
+		*err = why;
+	return status;
+}
+
+static int next_entry(struct jt_replay *r, struct jt_entry *ret_entry, struct jt_error *err)
+{
+	struct jt_entry e;
+	const char *line;
+	size_t n;
+	bool whole;
+	int status;
+
+	memset(&e, 0, sizeof(e));
+	do {
+		status = next_line(r, &line, &n, &whole, err);
+		if (status < 0)
+			return status;
+		status = read_line(r, line, n, whole, &e, err);
+	} while (status == JT_EAGAIN);
+	if (status == JT_OK)
+		*ret_entry = e;
+	return status;
+}
+
+static void tell_what_was_left_out(const struct jt_replay *r)
+{
+	if (r->truncated)
+		log_warn("%s:%" PRIu64 ": the last line is cut and was left out", r->base,
+		         r->line - 1);
+	if (r->log.n_backwards)
+		log_warn("%s: the clock stepped back: %" PRIu64 " rows were left out", r->base,
+		         r->log.n_backwards);
+	if (r->log.n_notices)
+		log_warn("%s: %" PRIu64 " lines say that a GPU could not be read", r->base,
+		         r->log.n_notices);
+}
+
+int jt__replay_next(struct jt_replay *r, struct jt_entry *ret_entry, struct jt_error *err)
+{
+	int status = r->finished ? JT_EAGAIN : next_entry(r, ret_entry, err);
+
+	if (status == JT_EAGAIN && !r->finished) {
+		r->finished = true;
+		tell_what_was_left_out(r);
+	}
+	return status;
+}
+
+void jt__replay_stats(const struct jt_replay *r, struct jt_replay_stats *ret_stats)
+{
+	*ret_stats = (struct jt_replay_stats){
+		.n_backwards = r->log.n_backwards,
+		.n_notices = r->log.n_notices,
+		.truncated = r->truncated,
+	};
+}
+
+/* -- kind of the sensor -- */
+
+/* The kinds that a GPU can have, for a person. */
+static const char *gpu_kinds(char *out, size_t size)
+{
+	size_t n = 0;
+
+	out[0] = '\0';
+	for (const struct jt_sensor *s = jt_sensors; s->name && n < size; s++) {
+		n += (size_t)snprintf(out + n, size - n, "%s%s", n ? ", " : "", s->name);
+		if (strcmp(s->name, "gpu") == 0)
+			break;
+	}
+	return out;
+}
+
+/*
+ * A word such as "A100", "RTX3090" or "GH200" in the file's name. The shape is
+ * checked because the table of boards looks for "T4" anywhere, also in "part4".
+ */
+static const struct jt_sensor *sensor_of_word(const char *word, size_t n)
+{
+	char text[16];
+	size_t letters = 0, digits = 0;
+
+	while (letters < n && isalpha((unsigned char)word[letters]))
+		letters++;
+	while (letters + digits < n && isdigit((unsigned char)word[letters + digits]))
+		digits++;
+	if (letters < 1 || letters > 3 || digits < 2 || digits > 4 || n > letters + digits + 3 ||
+	    !jt__copy_text(text, sizeof(text), word, n))
+		return NULL;
+	return jt_sensor_of_gpu(text);
+}
+
+static const struct jt_sensor *sensor_of_file(const char *name)
+{
+	while (*name) {
+		const struct jt_sensor *s;
+		size_t n = strcspn(name, "_-. ");
+
+		s = sensor_of_word(name, n);
+		if (s)
+			return s;
+		name += n + (name[n] != '\0');
+	}
+	return NULL;
+}
+
+/*
+ * Volta and Pascal update each 20 ms, all others each 100 ms: a log polled often enough that
+ * changes more than 25 times a second is one of theirs. The others cannot be told apart by it.
+ */
+static const struct jt_sensor *sensor_of_data(const struct jt_smilog_gpu *g)
+{
+	uint64_t ns = g->n_rows ? g->last_ns - g->first_ns : 0;
+
+	if (ns < JT_NS_PER_S || g->n_changes * JT_NS_PER_S / 25 < ns)
+		return NULL;
+	return jt_sensor_find("volta");
+}
+
+static void choose_sensor(struct jt_replay *r, struct jt_smilog_gpu *g, const char *file_name)
+{
+	const struct jt_sensor *s = jt_sensor_of_gpu(g->info.device);
+	char kinds[96];
+
+	if (!s)
+		s = sensor_of_file(file_name);
+	if (!s)
+		s = sensor_of_data(g);
+	if (!s) {
+		s = jt_sensor_find("gpu");
+		snprintf(g->info.missing, sizeof(g->info.missing),
+		         "kind of GPU unknown, so the bounds are wide; try: --sensor KIND (%s)",
+		         gpu_kinds(kinds, sizeof(kinds)));
+		log_warn("%s: %s: %s", r->base, g->info.name, g->info.missing);
+	}
+	g->info.sensor = *s;
+}
+
+/* -- opening -- */
+
+static int open_recording(struct jt_replay *r, const struct jt_sensor *forced, struct jt_error *err)
+{
+	char where[48];
+	const char *line;
+	size_t n;
+	bool whole;
+	int status = next_line(r, &line, &n, &whole, err);
+
+	here(r, where);
+	if (status == JT_OK)
+		status = jt__recording_read_head(line, n, where, &r->head, err);
+	for (size_t i = 0; status == JT_OK && forced && i < r->head.n_domains; i++)
+		r->head.domains[i].sensor = *forced;
+	return status;
+}
+
+/* The first pass finds the GPUs, and what is wrong with the file. */
+static int open_log(struct jt_replay *r, const struct jt_sensor *forced, const char *file_name,
+                    struct jt_error *err)
+{
+	struct jt_entry e;
+	int status;
+
+	do
+		status = next_entry(r, &e, err);
+	while (status == JT_OK);
+	if (status != JT_EAGAIN)
+		return status;
+	if (!r->log.n_gpus)
+		return jt__fail(err, JT_EINVAL, r->base, "no row with a reading in it");
+	for (size_t i = 0; i < r->log.n_gpus; i++) {
+		if (forced)
+			r->log.gpus[i].info.sensor = *forced;
+		else
+			choose_sensor(r, &r->log.gpus[i], file_name);
+		r->log.gpus[i].info.valid = 0;
+	}
+	status = rewind_file(r, err);
+	jt__smilog_rewind(&r->log);
+	return status;
+}
+
+/* Looks at the first bytes: a recording begins with a brace. */
+static int sniff(struct jt_replay *r, struct jt_error *err)
+{
+	const char *p;
+	size_t n;
+	int status = fill(r, err);
+
+	if (status < 0)
+		return status;
+	p = jt__buf_bytes(&r->buf);
+	n = jt__buf_len(&r->buf);
+	if (!n)
+		return jt__fail(err, JT_EINVAL, r->base, "the file is empty");
+	if (n >= 2 && (memcmp(p, "\xff\xfe", 2) == 0 || memcmp(p, "\xfe\xff", 2) == 0))
+		return jt__fail(err, JT_EINVAL, r->base,
+		                "the file is UTF-16, as PowerShell writes it; try: iconv -f UTF-16 "
+		                "-t UTF-8");
+	r->content = n >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0 ? 3 : 0; /* UTF-8's mark */
+	r->is_recording = n > (size_t)r->content && p[r->content] == '{';
+	return rewind_file(r, err);
+}
+
+static int open_file(struct jt_replay *r, const char *path, struct jt_error *err)
+{
+	struct stat st;
+
+	r->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (r->fd < 0)
+		return jt__fail(err,
+		                errno == ENOENT   ? JT_ENOENT
+		                : errno == EACCES ? JT_EPERM
+		                                  : JT_EIO,
+		                LOG_MODULE, "cannot open '%s': %s", path, strerror(errno));
+	if (fstat(r->fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return jt__fail(err, JT_EINVAL, LOG_MODULE, "'%s' is not a regular file", path);
+	return JT_OK;
+}
+
+int jt__replay_open(const char *path, const char *sensor, struct jt_replay **ret_replay,
+                    struct jt_error *err)
+{
+	const struct jt_sensor *forced = sensor ? jt_sensor_find(sensor) : NULL;
+	char kinds[96];
+	struct jt_replay *r;
+	int status;
+
+	if (sensor && !forced)
+		return jt__fail(err, JT_EINVAL, LOG_MODULE, "no sensor kind '%s'; there are: %s",
+		                sensor, gpu_kinds(kinds, sizeof(kinds)));
+	r = jt__alloc(1, sizeof(*r));
+	if (!r)
+		return jt__fail(err, JT_ENOMEM, LOG_MODULE, "cannot allocate state");
+	r->fd = -1;
+	jt__copy_text(r->base, sizeof(r->base), base_name(path), strlen(base_name(path)));
+	jt__buf_init(&r->buf, JT_RECORDING_MAX_LINE + 2 * READ_SIZE);
+	jt__smilog_init(&r->log, JT_REPLAY_ORIGIN_NS);
+
+	status = open_file(r, path, err);
+	if (status == JT_OK)
+		status = sniff(r, err);
+	if (status == JT_OK)
+		status = r->is_recording ? open_recording(r, forced, err)
+		                         : open_log(r, forced, base_name(path), err);
+	if (status == JT_OK)
+		*ret_replay = r;
+	else
+		jt__replay_close(r);
+	return status;
+}
+
+void jt__replay_close(struct jt_replay *r)
+{
+	if (!r)
+		return;
+	if (r->fd >= 0)
+		close(r->fd);
+	jt__recording_head_fini(&r->head);
+	jt__smilog_fini(&r->log);
+	jt__buf_fini(&r->buf);
+	jt__free(r);
+}
+
+size_t jt__replay_n_domains(const struct jt_replay *r)
+{
+	return r->is_recording ? r->head.n_domains : r->log.n_gpus;
+}
+
+const struct jt_domain *jt__replay_domain(const struct jt_replay *r, size_t i)
+{
+	return r->is_recording ? &r->head.domains[i] : &r->log.gpus[i].info;
+}
+
+uint64_t jt__replay_zero_unix_ns(const struct jt_replay *r)
+{
+	return r->is_recording ? r->head.start_unix_ns : r->log.zero_unix_ns;
+}
+
+/* -- all at once -- */
+
+static int keep(struct jt_tracks *ts, const struct jt_sample *sample, struct jt_error *err)
+{
+	struct jt_track *t = &ts->tracks[sample->domain];
+
+	if (ts->n_samples++ == JT_REPLAY_MAX_SAMPLES)
+		return jt__fail(err, JT_ELIMIT, LOG_MODULE, "more than %zu samples",
+		                JT_REPLAY_MAX_SAMPLES);
+	if (t->n == t->capacity) {
+		size_t capacity = t->capacity ? 2 * t->capacity : 64;
+		struct jt_sample *more = jt__realloc(t->samples, capacity, sizeof(*more));
+
+		if (!more)
+			return jt__fail(err, JT_ENOMEM, LOG_MODULE, "no memory for %zu samples",
+			                capacity);
+		t->samples = more;
+		t->capacity = capacity;
+	}
+	t->samples[t->n++] = *sample;
+	t->info.valid |= sample->valid;
+	return JT_OK;
+}
+
+static int load(struct jt_tracks *ts, struct jt_replay *r, struct jt_error *err)
+{
+	struct jt_entry e;
+	int status;
+
+	ts->zero_unix_ns = jt__replay_zero_unix_ns(r);
+	ts->tracks = jt__alloc(jt__replay_n_domains(r), sizeof(*ts->tracks));
+	if (!ts->tracks)
+		return jt__fail(err, JT_ENOMEM, LOG_MODULE, "cannot allocate the domains");
+	ts->n_tracks = jt__replay_n_domains(r);
+	for (size_t i = 0; i < ts->n_tracks; i++)
+		ts->tracks[i].info = *jt__replay_domain(r, i);
+	while ((status = jt__replay_next(r, &e, err)) == JT_OK) {
+		if (e.kind == JT_ENTRY_SAMPLE)
+			status = keep(ts, &e.sample, err);
+		if (status < 0)
+			return status;
+	}
+	return status == JT_EAGAIN ? JT_OK : status;
+}
+
+int jt__replay_load(const char *path, const char *sensor, struct jt_tracks *ret_tracks,
+                    struct jt_error *err)
+{
+	struct jt_tracks ts = { 0 };
+	struct jt_replay *r = NULL;
+	int status = jt__replay_open(path, sensor, &r, err);
+
+	if (status < 0)
+		return status;
+	status = load(&ts, r, err);
+	jt__replay_close(r);
+	if (status == JT_OK)
+		*ret_tracks = ts;
+	else
+		jt__tracks_fini(&ts);
+	return status;
+}
+
+void jt__tracks_fini(struct jt_tracks *ts)
+{
+	for (size_t i = 0; i < ts->n_tracks; i++)
+		jt__free(ts->tracks[i].samples);
+	jt__free(ts->tracks);
+	*ts = (struct jt_tracks){ 0 };
+}
+
+/* -- the source: a read may not allocate, so everything is in memory before the first -- */
+
+static void source_close(void *state)
+{
+	if (state)
+		jt__tracks_fini(state);
+	jt__free(state);
+}
+
+static int source_open(const struct jt_source_options *o, void **ret_state, struct jt_error *err)
+{
+	struct jt_tracks *ts;
+	int status;
+
+	if (!o->replay_file)
+		return jt__fail(err, JT_ENOENT, LOG_MODULE, "no file to replay was given");
+	ts = jt__alloc(1, sizeof(*ts));
+	if (!ts)
+		return jt__fail(err, JT_ENOMEM, LOG_MODULE, "cannot allocate state");
+	status = jt__replay_load(o->replay_file, NULL, ts, err);
+	if (status == JT_OK)
+		*ret_state = ts;
+	else
+		jt__free(ts);
+	return status;
+}
+
+static size_t source_count(const void *state)
+{
+	return ((const struct jt_tracks *)state)->n_tracks;
+}
+
+static void source_describe(const void *state, size_t i, struct jt_domain *ret_domain)
+{
+	*ret_domain = ((const struct jt_tracks *)state)->tracks[i].info;
+	snprintf(ret_domain->source, sizeof(ret_domain->source), "replay");
+}
+
+static int source_read(void *state, size_t i, struct jt_sample *out)
+{
+	struct jt_track *t = &((struct jt_tracks *)state)->tracks[i];
+
+	if (t->next == t->n)
+		return JT_EAGAIN;
+	*out = t->samples[t->next++];
+	return out->status;
+}
+
+const struct jt_source_ops jt__source_replay = {
+	.name = "replay",
+	.what = "a recording or an nvidia-smi log, read again",
+	.open = source_open,
+	.count = source_count,
+	.describe = source_describe,
+	.read = source_read,
+	.close = source_close,
+};

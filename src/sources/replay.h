@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef JT_REPLAY_H
+#define JT_REPLAY_H
+/*
+ * A recording or an nvidia-smi log, opened: its domains, then what it holds in the order of the
+ * file. The source `replay` and the command of that name both stand on it. One thread at a time.
+ */
+#include "sources/recording.h"
+
+struct jt_replay; /* opaque */
+
+/*
+ * Where the file's zero lies on the time axis of samples: late enough for what
+ * an averaging window reaches back to before the first reading.
+ */
+#define JT_REPLAY_ORIGIN_NS (10000 * JT_NS_PER_S)
+
+/*
+ * @path is read twice where it has no list of domains, so it must be a regular file. @sensor: kind
+ * that all domains have; NULL: as the file says, else told from the names of GPU and file, else
+ * "gpu" with its wide bounds, which is said in a warning. JT_EINVAL names file, line and field.
+ */
+int jt__replay_open(const char *path, const char *sensor, struct jt_replay **ret_replay,
+                    struct jt_error *err);
+void jt__replay_close(struct jt_replay *r); /* accepts NULL */
+
+size_t jt__replay_n_domains(const struct jt_replay *r);
+const struct jt_domain *jt__replay_domain(const struct jt_replay *r, size_t i);
+
+/* The unix time of the file's zero; an nvidia-smi log's local time is taken as UTC. JT_NONE: not
+ * known. */
+uint64_t jt__replay_zero_unix_ns(const struct jt_replay *r);
+
+/* JT_EAGAIN at the end, where a warning says what was left out. */
+int jt__replay_next(struct jt_replay *r, struct jt_entry *ret_entry, struct jt_error *err);
+
+struct jt_replay_stats {
+	uint64_t n_backwards; /* rows left out because the clock had stepped back */
+	uint64_t n_notices;   /* lines that say that the GPU could not be read */
+	bool truncated;       /* the last line was cut and left out */
+};
+void jt__replay_stats(const struct jt_replay *r, struct jt_replay_stats *ret_stats);
+
+#define JT_REPLAY_MAX_SAMPLES ((size_t)1 << 24)
+
+/* All samples of one domain in the order of the file. */
+struct jt_track {
+	struct jt_domain info;
+	struct jt_sample *samples;
+	size_t n;
+	size_t capacity;
+	size_t next; /* where the source `replay` is */
+};
+
+/* A whole file in memory. */
+struct jt_tracks {
+	struct jt_track *tracks;
+	size_t n_tracks;
+	size_t n_samples;
+	uint64_t zero_unix_ns; /* as jt__replay_zero_unix_ns() */
+};
+
+/* As jt__replay_open(); JT_ELIMIT beyond JT_REPLAY_MAX_SAMPLES. Nothing is left to free on failure.
+ */
+int jt__replay_load(const char *path, const char *sensor, struct jt_tracks *ret_tracks,
+                    struct jt_error *err);
+void jt__tracks_fini(struct jt_tracks *ts);
+
+#endif

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The meter as a library sees it, on a scripted source with a counter that runs at a known power. Sampling
+ * is real: these tests take as long as they say.
+ */
+#include <stdatomic.h>
+#include <time.h>
+#include "tap.h"
+#include "base/base.h"
+#include "base/clock.h"
+#include "jouletap/meter.h"
+#include "ledger/ledger.h"
+
+#define MS JT_NS_PER_MS
+
+/* Two domains, "gpu:0" at 200 W and "gpu:1" at 50 W, updating at every read; gpu:1 can be cut off. */
+static uint64_t opened_ns;
+static _Atomic int lost;
+
+static int open_script(const struct jt_source_options *o, void **ret_state, struct jt_error *err)
+{
+	(void)o;
+	(void)err;
+	opened_ns = jt__now_ns();
+	*ret_state = &opened_ns;
+	return JT_OK;
+}
+
+static size_t count_script(const void *state)
+{
+	(void)state;
+	return 2;
+}
+
+static void describe_script(const void *state, size_t i, struct jt_domain *ret_domain)
+{
+	(void)state;
+	*ret_domain = (struct jt_domain){ .source = "script", .device = "H100-SXM5-80GB",
+					  .valid = JT_HAS_ENERGY };
+	snprintf(ret_domain->name, sizeof(ret_domain->name), "gpu:%zu", i);
+	ret_domain->sensor = (struct jt_sensor){ .name = "script", .what = "", .provenance = JT_MEASURED,
+						 .update_ns = 10 * MS, .step_uj = 1, .gain_ppm = 10000,
+						 .max_power_mw = 1000000 };
+}
+
+static int read_script(void *state, size_t i, struct jt_sample *out)
+{
+	(void)state;
+	if (i == 1 && lost)
+		return out->status = JT_ELOST;
+	out->energy_uj = (jt__now_ns() - opened_ns) / 1000 * (i ? 50 : 200);
+	out->valid = JT_HAS_ENERGY;
+	return out->status = JT_OK;
+}
+
+static void close_script(void *state)
+{
+	(void)state;
+}
+
+static const struct jt_source_ops script = { "script", "a test", open_script, count_script,
+					     describe_script, read_script, close_script };
+static const struct jt_source_ops *const scripts[] = { &script, NULL };
+
+static struct jt_record records[64];
+static size_t n_records;
+
+static void on_record(void *user, const struct jt_record *r)
+{
+	(void)user;
+	records[n_records++ % 64] = *r;
+}
+
+static struct jt_meter *open_meter(void)
+{
+	struct jt_meter_options o = JT_METER_OPTIONS_INIT;
+	struct jt_meter *m = NULL;
+
+	o.sources.root = "/nonexistent"; /* nothing of this machine */
+	o.sources.nvml_library = "/nonexistent/libnvidia-ml.so.1";
+	o.extra_sources = scripts;
+	o.period_ns = 10 * MS;
+	o.on_record = on_record;
+	lost = 0;
+	n_records = 0;
+	check(jt_meter_new(&o, &m, NULL) == JT_OK);
+	return m;
+}
+
+static void run_for(struct jt_meter *m, uint64_t ns)
+{
+	uint64_t until = jt__now_ns() + ns;
+
+	while (jt__now_ns() < until) {
+		struct timespec nap = { .tv_nsec = 2000000 };
+		uint64_t now;
+
+		nanosleep(&nap, NULL);
+		now = jt__now_ns();
+		jt_meter_advance(m, now, now);
+	}
+}
+
+static void a_window_has_the_energy_of_its_time(void)
+{
+	struct jt_meter *m = open_meter();
+	struct jt_interval iv = { 0 };
+	uint64_t begin, end;
+	size_t gpu1;
+
+	run_for(m, 100 * MS);
+	begin = jt__now_ns();
+	run_for(m, 300 * MS);
+	end = jt__now_ns();
+	check(jt_meter_window(m, 0, begin, end, &iv) == JT_EAGAIN);
+	run_for(m, 100 * MS);
+	check(jt_meter_window(m, 0, begin, end, &iv) == JT_OK);
+	check_near(iv.energy_uj * 1e-6, 200e-9 * (double)(end - begin), iv.bound_uj * 1e-6);
+	check(iv.provenance == JT_MEASURED);
+	check(jt_meter_find_domain(m, "gpu:1", &gpu1) == JT_OK && gpu1 == 1);
+	check(jt_meter_find_domain(m, "gpu:7", &gpu1) == JT_ENOENT);
+	check(jt_meter_window(m, 7, begin, end, &iv) == JT_ENOENT);
+	jt_meter_free(m);
+}
+
+static void phases_of_a_window_add_up_to_it(void)
+{
+	struct jt_meter *m = open_meter();
+	struct jt_interval whole = { 0 }, a = { 0 }, b = { 0 };
+	struct jt_window *w = NULL;
+
+	run_for(m, 50 * MS);
+	check(jt_window_begin(m, jt__now_ns(), &w) == JT_OK);
+	jt_window_phase(w, jt__now_ns(), "prefill");
+	run_for(m, 60 * MS);
+	jt_window_phase(w, jt__now_ns(), "decode");
+	run_for(m, 120 * MS);
+	check(jt_window_read(w, 0, NULL, &whole) == JT_EAGAIN); /* still open */
+	jt_window_end(w, jt__now_ns());
+	run_for(m, 80 * MS);
+	check(jt_window_read(w, 0, NULL, &whole) == JT_OK);
+	check(jt_window_read(w, 0, "prefill", &a) == JT_OK);
+	check(jt_window_read(w, 0, "decode", &b) == JT_OK);
+	check_near((double)(a.energy_uj + b.energy_uj), (double)whole.energy_uj, 2000);
+	check(b.energy_uj > a.energy_uj);
+	check(jt_window_read(w, 0, "sampling", &a) == JT_ENOENT);
+	jt_window_free(w);
+	jt_meter_free(m);
+}
+
+static struct jt_request_facts facts_of(const char *id, uint64_t tokens)
+{
+	struct jt_request_facts f = { .engine_prefill_ns = JT_NONE, .engine_decode_ns = JT_NONE };
+
+	jt__record_init(&f.record);
+	strcpy(f.record.id, id);
+	f.record.completion_tokens = tokens;
+	return f;
+}
+
+static void a_request_is_charged_on_all_its_domains(void)
+{
+	static const char *const both[] = { "gpu:0", "gpu:1" };
+	struct jt_service_options so = JT_SERVICE_OPTIONS_INIT;
+	struct jt_request_start start = { 100, 1, 1 };
+	struct jt_meter *m = open_meter();
+	struct jt_request_facts f = facts_of("one", 10);
+	struct jt_record peek;
+	uint64_t begin, first, end;
+	size_t service;
+
+	so.policy = "equal";
+	so.domains = both;
+	so.n_domains = 2;
+	check(jt_meter_add_service(m, &so, &service, NULL) == JT_OK);
+	run_for(m, 100 * MS);
+	begin = jt__now_ns();
+	check(jt_request_begin(m, begin, 42, service, &start) == JT_OK);
+	check(jt_request_begin(m, begin, 42, service, &start) == JT_EINVAL);
+	run_for(m, 50 * MS);
+	first = jt__now_ns();
+	check(jt_request_progress(m, first, 42, JT_PHASE_DECODE, 101) == JT_OK);
+	run_for(m, 150 * MS);
+	jt__record_init(&peek);
+	check(jt_request_peek(m, jt__now_ns(), 42, &peek) == JT_OK);
+	check_near(peek.total_uj * 1e-6, 50, 10);
+	end = jt__now_ns();
+	check(jt_request_end(m, end, 42, &f) == JT_OK);
+	check(jt_meter_n_unsettled(m) == 1);
+	run_for(m, 100 * MS);
+	check(n_records == 1 && jt_meter_n_unsettled(m) == 0);
+	check_near(records[0].prefill_uj * 1e-6, 250e-9 * (double)(first - begin), records[0].bound_uj * 1e-6);
+	check_near(records[0].decode_uj * 1e-6, 250e-9 * (double)(end - first), records[0].bound_uj * 1e-6);
+	check(records[0].total_uj == records[0].prefill_uj + records[0].decode_uj);
+	check_text(records[0].provenance, "measured");
+	check_text(records[0].domains, "gpu:0,gpu:1");
+	check_text(records[0].phase_source, "stream");
+	check(jt_request_end(m, end, 42, &f) == JT_ENOENT);
+	jt_meter_free(m);
+}
+
+static void requests_idle_and_unattributed_are_the_meter(void)
+{
+	struct jt_service_options so = JT_SERVICE_OPTIONS_INIT;
+	struct jt_request_start start = { 100, 1, 1 };
+	struct jt_meter *m = open_meter();
+	struct jt_account account;
+	uint64_t sum_uj = 0;
+	size_t service;
+
+	check(jt_meter_add_service(m, &so, &service, NULL) == JT_OK);
+	run_for(m, 100 * MS);
+	for (uint64_t i = 0; i < 20; i++) {
+		struct jt_request_facts f = facts_of("many", i);
+
+		check(jt_request_begin(m, jt__now_ns(), i, service, &start) == JT_OK);
+		run_for(m, 10 * MS);
+		if (i % 3)
+			jt_request_progress(m, jt__now_ns(), i, JT_PHASE_DECODE, 110);
+		if (i >= 5) {
+			f.record.completion_tokens = i;
+			check(jt_request_end(m, jt__now_ns(), i - 5, &f) == JT_OK);
+		}
+	}
+	for (uint64_t i = 15; i < 20; i++) {
+		struct jt_request_facts f = facts_of("rest", i);
+
+		check(jt_request_end(m, jt__now_ns(), i, &f) == JT_OK);
+	}
+	run_for(m, 100 * MS);
+	check(n_records == 20);
+	for (size_t i = 0; i < n_records; i++)
+		sum_uj += records[i].total_uj;
+	for (size_t d = 0; d < 2; d++) {
+		check(jt_meter_account(m, d, &account) == JT_OK);
+		check(account.error_uj == 0 && account.n_active == 0);
+		check(account.meter_uj == account.requests_uj + account.idle_uj + account.unattributed_uj);
+		sum_uj -= account.requests_uj; /* records are the requests of both domains, to the µJ of each */
+	}
+	check((int64_t)sum_uj >= -2 && (int64_t)sum_uj <= 0);
+	jt_meter_free(m);
+}
+
+static void a_lost_gpu_lowers_coverage_and_holds_nobody_up(void)
+{
+	static const char *const second[] = { "gpu:1" };
+	struct jt_service_options so = JT_SERVICE_OPTIONS_INIT;
+	struct jt_request_start start = { 100, 1, 1 };
+	struct jt_meter *m = open_meter();
+	struct jt_request_facts f = facts_of("lost", 5);
+	size_t service;
+
+	so.domains = second;
+	so.n_domains = 1;
+	check(jt_meter_add_service(m, &so, &service, NULL) == JT_OK);
+	run_for(m, 100 * MS);
+	jt_request_begin(m, jt__now_ns(), 1, service, &start);
+	run_for(m, 100 * MS);
+	lost = 1;
+	run_for(m, 100 * MS);
+	jt_request_end(m, jt__now_ns(), 1, &f);
+	run_for(m, 3500 * MS);
+	check(n_records == 1);
+	check(records[0].coverage_ppm < 900000);
+	check_near(records[0].total_uj * 1e-6, 5, 2); /* what was seen of it, and no more */
+	jt_meter_free(m);
+}
+
+static void a_service_says_what_is_wrong_with_it(void)
+{
+	static const char *const nowhere[] = { "gpu:9" };
+	struct jt_service_options so = JT_SERVICE_OPTIONS_INIT;
+	struct jt_meter *m = open_meter();
+	struct jt_error err;
+	size_t service;
+
+	so.policy = "fair";
+	check(jt_meter_add_service(m, &so, &service, &err) == JT_EINVAL);
+	check_text(err.message, "unknown policy 'fair': equal, tokens or roofline");
+	so.policy = "roofline";
+	so.domains = nowhere;
+	so.n_domains = 1;
+	check(jt_meter_add_service(m, &so, &service, &err) == JT_ENOENT);
+	check_text(err.message, "no energy domain 'gpu:9' here; `jouletap devices` lists them");
+	so.n_domains = 0;
+	so.architecture = "/nonexistent/config.json";
+	check(jt_meter_add_service(m, &so, &service, &err) < 0);
+	jt_meter_free(m);
+}
+
+static void without_any_meter_joules_are_unknown(void)
+{
+	struct jt_meter_options o = JT_METER_OPTIONS_INIT;
+	struct jt_service_options so = JT_SERVICE_OPTIONS_INIT;
+	struct jt_request_start start = { 100, 1, 1 };
+	struct jt_request_facts f = facts_of("dark", 5);
+	struct jt_meter *m = NULL;
+	size_t service;
+
+	o.sources.root = "/nonexistent";
+	o.sources.nvml_library = "/nonexistent/libnvidia-ml.so.1";
+	o.on_record = on_record;
+	n_records = 0;
+	check(jt_meter_new(&o, &m, NULL) == JT_OK && jt_meter_n_domains(m) == 0);
+	check(jt_meter_add_service(m, &so, &service, NULL) == JT_OK);
+	check(jt_request_begin(m, jt__now_ns(), 1, service, &start) == JT_OK);
+	check(jt_request_end(m, jt__now_ns(), 1, &f) == JT_OK);
+	check(n_records == 1);
+	check(records[0].total_uj == JT_NONE && records[0].prefill_uj == JT_NONE);
+	check_text(records[0].provenance, "");
+	jt_meter_free(m);
+}
+
+int main(void)
+{
+	test(a_window_has_the_energy_of_its_time);
+	test(phases_of_a_window_add_up_to_it);
+	test(a_request_is_charged_on_all_its_domains);
+	test(requests_idle_and_unattributed_are_the_meter);
+	test(a_lost_gpu_lowers_coverage_and_holds_nobody_up);
+	test(a_service_says_what_is_wrong_with_it);
+	test(without_any_meter_joules_are_unknown);
+	return tap_done();
+}
