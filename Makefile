@@ -3,46 +3,44 @@
 B ?= build
 # $(call prove,BUILD,TESTS)
 prove = BUILD=$(1) JOULETAP=$(abspath $(1))/jouletap prove -e '' -j2 -r $(2)
-# Wherever several threads run.
-THREADED = base demo gateway http loop meter replay sampler sources
-
-help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 16
 
 all: $(B)/build.ninja ## build everything into build/
 	@ninja -C $(B)
 
-demo: deps all ## joules per request on this machine, in a minute
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: build-deps all ## joules per request on this machine, in a minute
 	@$(B)/jouletap demo
 
 run: all ## the gateway, with the configuration C=FILE
 	$(B)/jouletap serve -c $(or $(C),$(error which configuration? make run C=FILE))
 
-check: deps all ## every test; also called test
+check: test-deps all ## every test; also called test
 	@$(call prove,$(B),$(B)/tests tests/integration)
 
 test: check
 
-asan: deps ## every test with address and undefined-behaviour sanitizers
+asan: test-deps ## every test with address and undefined-behaviour sanitizers
 	@[ -f build-asan/build.ninja ] || meson setup build-asan -Dwerror=true -Db_sanitize=address,undefined
 	@ninja -C build-asan
 	@$(call prove,build-asan,build-asan/tests tests/integration)
 
-tsan: deps ## the threaded tests with the thread sanitizer
+tsan: clang-deps ## the unit tests with the thread sanitizer
 	@[ -f build-tsan/build.ninja ] || CC=clang meson setup build-tsan -Db_sanitize=thread -Db_lundef=false
 	@ninja -C build-tsan
-	@$(call prove,build-tsan,$(wildcard $(THREADED:%=build-tsan/tests/unit/test_%.t)))
+	@$(call prove,build-tsan,build-tsan/tests/unit)
 
-fuzz: deps ## each fuzzer for T=60 seconds
+fuzz: clang-deps ## each fuzzer for T=60 seconds
 	@[ -f build-fuzz/build.ninja ] || CC=clang meson setup build-fuzz -Dfuzzers=true -Db_sanitize=address,undefined -Db_lundef=false
 	@ninja -C build-fuzz
 	@scripts/fuzz build-fuzz $(or $(T),60)
 
 bench: all ## one line of JSON for each measurement
-	@for b in $(B)/bench/bench_*; do [ -x $$b ] && [ -f $$b ] && $$b; done
+	@for b in $(B)/bench/bench_*; do if [ -f $$b ] && [ -x $$b ]; then $$b || exit 1; fi; done
 
 fmt: ## format the sources as .clang-format says
-	clang-format -i $$(git ls-files '*.c' '*.h')
+	find src include tests bench -name '*.[ch]' | xargs clang-format -i
 
 install: all ## install below PREFIX=/usr/local
 	meson configure $(B) $(if $(PREFIX),-Dprefix=$(PREFIX))
@@ -57,10 +55,11 @@ stats: ## longest files and functions
 clean: ## remove all builds
 	rm -rf build build-asan build-tsan build-fuzz
 
-deps:
-	@scripts/deps
+%-deps:
+	@scripts/deps $*
 
 $(B)/build.ninja:
 	meson setup $(B) -Dwerror=true
 
-.PHONY: help all demo run check test asan tsan fuzz bench fmt install gdb stats clean deps
+.NOTPARALLEL:
+.PHONY: all help demo run check test asan tsan fuzz bench fmt install gdb stats clean

@@ -22,6 +22,7 @@
 #include "timeline/probe.h"
 
 #define FLOOR_STRETCH_NS JT_NS_PER_S
+#define FIXED_PER_MW_NS UINT64_C(281474977) /* mW·ns are 10^-6 µJ: 2^48 / 10^6, too much by 10^-9 of it */
 
 struct jt_attribution {
 	uint32_t domain;
@@ -156,8 +157,8 @@ static void enter(struct jt_attribution *a, const struct jt_change *c)
 {
 	struct jt_slot *s = jt__slots_add(&a->active, c->request);
 
-	s->phase = c->phase;
-	s->phases_seen = 1u << c->phase;
+	s->phase = (uint8_t)c->phase;
+	s->phases_seen = (uint8_t)(1u << c->phase);
 	s->weight = c->weight;
 	s->floor_known = a->floor_mw != JT_NONE;
 	s->all = jt__vclock_stand(&a->all);
@@ -180,8 +181,8 @@ static void adjust(struct jt_attribution *a, struct jt_slot *s, const struct jt_
 	double share_before = share_of(a, &before);
 
 	settle(a, s);
-	s->phase = c->phase;
-	s->phases_seen |= 1u << c->phase;
+	s->phase = (uint8_t)c->phase;
+	s->phases_seen |= (uint8_t)(1u << c->phase);
 	s->weight = c->weight;
 	join(a, &s->weight);
 	part(a, &before);
@@ -207,25 +208,28 @@ static enum jt_provenance provenance_of(const struct jt_attribution *a, const st
 	return alone && !derived ? sensor->provenance : JT_MAX(sensor->provenance, JT_DERIVED);
 }
 
-/* The charge of one phase, without its joules. */
-static struct jt_charge describe(const struct jt_attribution *a, const struct jt_slot *s, int phase,
-				 jt_fixed allocated, const struct jt_sensor *sensor)
+/* What the charges of all its phases have in common. */
+static struct jt_charge describe(const struct jt_attribution *a, const struct jt_slot *s,
+				 const struct jt_sensor *sensor)
 {
-	uint64_t lasted_ns = a->watermark_ns - s->entered_ns;
-	uint64_t domain_uj = a->here.e_uj - s->e_uj;
-	double mine_uj = ldexp((double)allocated, -JT_FIXED_BITS);
-	double unseen = domain_uj ? mine_uj / (double)domain_uj * (double)(a->here.unseen_uj - s->unseen_uj) : 0;
+	double lasted_ns = (double)(a->watermark_ns - s->entered_ns);
+	double covered_ns = (double)(a->here.covered_ns - s->covered_ns);
 
 	return (struct jt_charge){
 		.request = s->request,
 		.domain = a->domain,
-		.phase = (enum jt_phase)phase,
 		.provenance = provenance_of(a, s, sensor),
-		.bound_uj = (uint64_t)ceil(mine_uj * sensor->gain_ppm * 1e-6 + unseen),
-		.coverage_ppm = lasted_ns ? (uint32_t)((double)(a->here.covered_ns - s->covered_ns) * 1e6 /
-						       (double)lasted_ns) :
-					    0,
+		.coverage_ppm = lasted_ns > 0 ? (uint32_t)(covered_ns * 1e6 / lasted_ns) : 0,
 	};
+}
+
+/* How far off each joule of it may be: the gain, and its share of what the sensor did not see. */
+static double bound_ratio(const struct jt_attribution *a, const struct jt_slot *s,
+			  const struct jt_sensor *sensor)
+{
+	uint64_t domain_uj = a->here.e_uj - s->e_uj, unseen_uj = a->here.unseen_uj - s->unseen_uj;
+
+	return sensor->gain_ppm * 1e-6 + (unseen_uj && domain_uj ? (double)unseen_uj / (double)domain_uj : 0);
 }
 
 /* The error at the changes belongs to the request as a whole: its last phase carries it. */
@@ -239,18 +243,18 @@ static void leave(struct jt_attribution *a, struct jt_slot *s, const struct jt_s
 {
 	uint64_t request = s->request;
 	struct jt_weight weight = s->weight;
+	struct jt_charge c = describe(a, s, sensor);
+	double ratio = bound_ratio(a, s, sensor);
 
 	settle(a, s);
 	s->error_uj += a->here.edge_uj * share_of(a, &weight);
 	for (int p = 0; p < JT_N_PHASES; p++) {
-		struct jt_charge c;
-
 		if (!(s->phases_seen & 1u << p))
 			continue;
-		c = describe(a, s, p, s->allocated[p], sensor);
+		c.phase = (enum jt_phase)p;
 		c.allocated_uj = whole_uj(a, s->allocated[p]);
 		c.dynamic_uj = s->floor_known ? (uint64_t)(s->above_floor[p] >> JT_FIXED_BITS) : JT_NONE;
-		c.bound_uj += edge_bound_uj(s, p);
+		c.bound_uj = (uint64_t)ceil(jt__fixed_uj(s->allocated[p]) * ratio) + edge_bound_uj(s, p);
 		a->charged_uj += c.allocated_uj;
 		sink->charge(sink->user, &c);
 	}
@@ -317,7 +321,7 @@ static void book(struct jt_attribution *a, uint64_t uj, uint64_t dt_ns)
 	jt__vclock_run(&a->all, energy, &a->crowd);
 	if (a->floor_mw == JT_NONE)
 		return;
-	floor = jt__fixed(a->floor_mw) * dt_ns / 1000000; /* mW·ns are 10^-6 µJ */
+	floor = (jt_fixed)a->floor_mw * FIXED_PER_MW_NS * dt_ns;
 	if (energy > floor)
 		jt__vclock_run(&a->dynamic, energy - floor, &a->crowd);
 }
@@ -361,6 +365,7 @@ void jt_attribution_advance(struct jt_attribution *a, struct jt_timeline *tl, ui
 	while ((c = jt__pending_take(&a->pending, watermark_ns))) {
 		bool was_idle = !a->active.n;
 
+		jt__slots_expect(&a->active, c->request);
 		if (c->t_ns < a->watermark_ns)
 			a->n_late++;
 		else

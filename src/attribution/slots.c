@@ -68,6 +68,14 @@ struct jt_slot *jt__slots_find(const struct jt_slots *s, uint64_t request)
 	return NULL;
 }
 
+void jt__slots_expect(const struct jt_slots *s, uint64_t request)
+{
+	uint32_t i = s->n ? s->index[bucket_of(s, request)] : 0;
+
+	for (size_t at = 0; i && at < sizeof(struct jt_slot); at += 64)
+		__builtin_prefetch((char *)&s->slots[i - 1] + at, 1);
+}
+
 struct jt_slot *jt__slots_add(struct jt_slots *s, uint64_t request)
 {
 	struct jt_slot *slot = &s->slots[s->n];

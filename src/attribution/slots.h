@@ -8,8 +8,8 @@
 struct jt_slot {
 	uint64_t request;
 	struct jt_weight weight;
-	enum jt_phase phase;
-	uint32_t phases_seen;       /* bit per phase it has been in */
+	uint8_t phase;
+	uint8_t phases_seen;        /* bit per phase it has been in */
 	bool floor_known;           /* for the whole time */
 	struct jt_vstand all;       /* both clocks where it was last settled */
 	struct jt_vstand dynamic;
@@ -38,6 +38,7 @@ struct jt_slots {
 
 int jt__slots_reserve(struct jt_slots *s, size_t n); /* room for @n in all; JT_ENOMEM */
 struct jt_slot *jt__slots_find(const struct jt_slots *s, uint64_t request); /* NULL: none */
+void jt__slots_expect(const struct jt_slots *s, uint64_t request); /* it will be asked for next */
 struct jt_slot *jt__slots_add(struct jt_slots *s, uint64_t request); /* there must be room; zeroed */
 void jt__slots_remove(struct jt_slots *s, struct jt_slot *slot); /* moves another slot into its place */
 void jt__slots_fini(struct jt_slots *s);

@@ -7,8 +7,8 @@
  * which each of the N pays 1/N, and an own part, of which request i pays b_i/Σb. Two
  * clocks carry this without touching the requests:
  *
- *	dV_shared = dE·a / (a + Σb) / N        each pays its dV_shared
- *	dV_own    = dE·Σb / (a + Σb) / Σb      each pays b_i · dV_own
+ *	dV_own    = dE / (a + Σb)        each pays b_i · dV_own
+ *	dV_shared = dV_own · a / N       each pays its dV_shared
  *
  * A request remembers both where it enters and pays the difference where it
  * leaves: the virtual time of fair queueing (Demers, Keshav, Shenker, SIGCOMM
@@ -28,11 +28,16 @@ static inline jt_fixed jt__fixed(uint64_t uj)
 	return (jt_fixed)uj << JT_FIXED_BITS;
 }
 
+static inline double jt__fixed_uj(jt_fixed v)
+{
+	return (double)v * 0x1p-48;
+}
+
 struct jt_vclock {
 	jt_fixed shared;
 	jt_fixed own;
 	jt_fixed shared_carry; /* below n */
-	jt_fixed own_carry;    /* below own_sum */
+	jt_fixed own_carry;    /* below a + Σb */
 };
 
 /* Where a request stood when it was last settled. */
@@ -50,8 +55,10 @@ struct jt_crowd {
 
 static inline jt_fixed jt__vclock_divide(jt_fixed amount, uint64_t by, jt_fixed *carry)
 {
-	jt_fixed sum = amount + *carry, part = sum / by;
+	jt_fixed sum = amount + *carry, part;
 
+	/* most steps are below 2^16 µJ: half the width is divided in half the time */
+	part = sum >> 64 ? sum / by : (uint64_t)sum / by;
 	*carry = sum - part * by;
 	return part;
 }
@@ -59,20 +66,11 @@ static inline jt_fixed jt__vclock_divide(jt_fixed amount, uint64_t by, jt_fixed 
 /* Advances by @energy. The crowd is not empty and not weightless. */
 static inline void jt__vclock_run(struct jt_vclock *v, jt_fixed energy, const struct jt_crowd *c)
 {
-	jt_fixed shared = 0, own = energy;
+	jt_fixed own = jt__vclock_divide(energy, c->shared + c->own_sum, &v->own_carry);
 
-	if (c->shared && c->own_sum) {
-		/* dividing first cannot overflow; what it cuts off, below a · 2^-48 µJ, falls to the own part */
-		shared = energy / (c->shared + c->own_sum) * c->shared;
-		own = energy - shared;
-	} else if (c->shared) {
-		shared = energy;
-		own = 0;
-	}
-	if (shared)
-		v->shared += jt__vclock_divide(shared, c->n, &v->shared_carry);
-	if (own)
-		v->own += jt__vclock_divide(own, c->own_sum, &v->own_carry);
+	v->own += own;
+	if (c->shared)
+		v->shared += jt__vclock_divide(own * c->shared, c->n, &v->shared_carry);
 }
 
 static inline struct jt_vstand jt__vclock_stand(const struct jt_vclock *v)

@@ -21,7 +21,7 @@ void jt__buf_init(struct jt_buf *b, size_t max); /* allocates nothing */
 void jt__buf_fini(struct jt_buf *b);
 static inline const char *jt__buf_bytes(const struct jt_buf *b)
 {
-	return b->data + b->begin;
+	return b->data ? b->data + b->begin : "";
 }
 static inline size_t jt__buf_len(const struct jt_buf *b)
 {

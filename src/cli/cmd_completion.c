@@ -19,7 +19,7 @@ static bool is_path(const char *arg)
 }
 
 static void for_each_option(const struct jt_command *c,
-			    void (*fn)(const struct jt_command *c, const struct jt_opt *o))
+                            void (*fn)(const struct jt_command *c, const struct jt_opt *o))
 {
 	for (const struct jt_opt *o = c->options; o && o->name; o++)
 		fn(c, o);
@@ -59,7 +59,8 @@ static void bash_operands(const struct jt_command *c)
 
 static void print_bash(void)
 {
-	fputs("_jouletap()\n{\n\tlocal word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}\n"
+	fputs("_jouletap()\n{\n\tlocal word=${COMP_WORDS[COMP_CWORD]} "
+	      "before=${COMP_WORDS[COMP_CWORD-1]}\n"
 	      "\tlocal command=${COMP_WORDS[1]} words= commands='",
 	      stdout);
 	for (const struct jt_command *const *c = jt__commands; *c; c++)
@@ -207,8 +208,8 @@ static int run(const void *args, const struct jt_operands *operands)
 	else if (strcmp(shell, "fish") == 0)
 		print_fish();
 	else
-		return jt__cli_fail_usage("completion", "no completion for '%.60s': bash, zsh or fish",
-					  shell);
+		return jt__cli_fail_usage("completion",
+		                          "no completion for '%.60s': bash, zsh or fish", shell);
 	return JT_EXIT_OK;
 }
 

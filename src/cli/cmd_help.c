@@ -12,9 +12,9 @@ struct args {
 static void print_record_fields(void)
 {
 	static const char *const types[] = {
-		[JT_KIND_TEXT] = "text",	[JT_KIND_TIME] = "RFC 3339 time",
-		[JT_KIND_COUNT] = "integer",	[JT_KIND_BOOL] = "true or false",
-		[JT_KIND_JOULES] = "joules",	[JT_KIND_SECONDS] = "seconds",
+		[JT_KIND_TEXT] = "text",     [JT_KIND_TIME] = "RFC 3339 time",
+		[JT_KIND_COUNT] = "integer", [JT_KIND_BOOL] = "true or false",
+		[JT_KIND_JOULES] = "joules", [JT_KIND_SECONDS] = "seconds",
 		[JT_KIND_RATIO] = "0 to 1",
 	};
 

@@ -438,8 +438,7 @@ const struct jt_command jt__cmd_replay = {
 		"The kind of sensor decides the averaging windows and the tolerances. It is told from\n"
 		"the recording, from the GPU's name in the log, or from the file's name (A100_run.csv).",
 	.examples = "jouletap replay run.jsonl  # the whole recording, by domain\n"
-		    "jouletap replay --window 2:7 --window 10: A100_run.csv  # five seconds, and "
-	            "the rest\n"
+		    "jouletap replay --window 2:7 --window 10: A100_run.csv  # two windows\n"
 		    "jouletap replay --sensor gh100 --json gpu.csv  # for a program\n",
 	.options = options,
 	.args_size = sizeof(struct args),

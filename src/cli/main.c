@@ -34,7 +34,8 @@ void jt__cli_overview(FILE *to)
 	      to);
 	for (const struct jt_command *const *c = jt__commands; *c; c++)
 		fprintf(to, "  %-12s %s\n", (*c)->name, (*c)->what);
-	fputs("\n'jouletap help COMMAND' tells more; 'jouletap --version' prints the version.\n", to);
+	fputs("\n'jouletap help COMMAND' tells more; 'jouletap --version' prints the version.\n",
+	      to);
 }
 
 int jt__cli_fail(const struct jt_error *err)

@@ -5,7 +5,9 @@
 #include "cli/opt.h"
 #include "jouletap/record.h"
 
-static const struct jt_opt help_option = { .name = "help", .letter = 'h', .help = "print this and exit" };
+static const struct jt_opt help_option = { .name = "help",
+	                                   .letter = 'h',
+	                                   .help = "print this and exit" };
 
 static const struct jt_opt *options_of(const struct jt_command *c)
 {
@@ -30,7 +32,8 @@ static const struct jt_opt *find_letter(const struct jt_command *c, char letter)
 	return NULL;
 }
 
-static int fail_unknown(const struct jt_command *c, const char *name, size_t n, struct jt_error *err)
+static int fail_unknown(const struct jt_command *c, const char *name, size_t n,
+                        struct jt_error *err)
 {
 	const char *nearest = "help";
 	unsigned best = (n + 2) / 3 + 1;
@@ -45,8 +48,8 @@ static int fail_unknown(const struct jt_command *c, const char *name, size_t n, 
 			nearest = o->name;
 		}
 	if (nearest)
-		return jt__fail(err, JT_EINVAL, c->name, "unknown option '--%s'; did you mean '--%s'", copy,
-				nearest);
+		return jt__fail(err, JT_EINVAL, c->name,
+		                "unknown option '--%s'; did you mean '--%s'", copy, nearest);
 	return jt__fail(err, JT_EINVAL, c->name, "unknown option '--%s'", copy);
 }
 
@@ -90,27 +93,27 @@ static bool set_item(struct jt_opt_list *list, const char *text)
 	return true;
 }
 
-static int set_option(const struct jt_command *c, const struct jt_opt *o, const char *text, void *args,
-		      struct jt_error *err)
+static int set_option(const struct jt_command *c, const struct jt_opt *o, const char *text,
+                      void *args, struct jt_error *err)
 {
 	void *member = (char *)args + o->offset;
 
 	if (o->arg && strchr(o->arg, '|') && !is_choice(o->arg, text))
-		return jt__fail(err, JT_EINVAL, c->name, "'--%s' must be %s, not '%.60s'", o->name, o->arg,
-				text);
+		return jt__fail(err, JT_EINVAL, c->name, "'--%s' must be %s, not '%.60s'", o->name,
+		                o->arg, text);
 	if (o->kind == JT_OPT_FLAG)
 		*(bool *)member = true;
 	else if (o->kind == JT_OPT_TEXT)
 		*(const char **)member = text;
 	else if (o->kind == JT_OPT_COUNT && !set_count(member, text))
-		return jt__fail(err, JT_EINVAL, c->name, "'--%s' must be a whole number, not '%.60s'",
-				o->name, text);
+		return jt__fail(err, JT_EINVAL, c->name,
+		                "'--%s' must be a whole number, not '%.60s'", o->name, text);
 	else if (o->kind == JT_OPT_NUMBER && !set_number(member, text))
-		return jt__fail(err, JT_EINVAL, c->name, "'--%s' must be a number, not '%.60s'", o->name,
-				text);
+		return jt__fail(err, JT_EINVAL, c->name, "'--%s' must be a number, not '%.60s'",
+		                o->name, text);
 	else if (o->kind == JT_OPT_LIST && !set_item(member, text))
-		return jt__fail(err, JT_ELIMIT, c->name, "'--%s' is given more than %zu times", o->name,
-				JT_ARRAY_LEN(((struct jt_opt_list *)0)->items));
+		return jt__fail(err, JT_ELIMIT, c->name, "'--%s' is given more than %zu times",
+		                o->name, JT_ARRAY_LEN(((struct jt_opt_list *)0)->items));
 	return JT_OK;
 }
 
@@ -136,7 +139,7 @@ struct cursor {
 };
 
 static int take_argument(const struct jt_command *c, const struct jt_opt *o, const char *attached,
-			 struct cursor *at, const char **ret_text, struct jt_error *err)
+                         struct cursor *at, const char **ret_text, struct jt_error *err)
 {
 	*ret_text = attached;
 	if (o->kind == JT_OPT_FLAG && attached)
@@ -144,13 +147,15 @@ static int take_argument(const struct jt_command *c, const struct jt_opt *o, con
 	if (o->kind == JT_OPT_FLAG || attached)
 		return JT_OK;
 	if (at->i + 1 >= at->argc)
-		return jt__fail(err, JT_EINVAL, c->name, "'--%s' needs a value: %s", o->name, o->arg);
+		return jt__fail(err, JT_EINVAL, c->name, "'--%s' needs a value: %s", o->name,
+		                o->arg);
 	*ret_text = at->argv[++at->i];
 	return JT_OK;
 }
 
 /* "--name", "--name=value", "--name value" */
-static int parse_long(const struct jt_command *c, struct cursor *at, void *args, struct jt_error *err)
+static int parse_long(const struct jt_command *c, struct cursor *at, void *args,
+                      struct jt_error *err)
 {
 	const char *name = at->argv[at->i] + 2, *text;
 	size_t n = strcspn(name, "=");
@@ -164,7 +169,8 @@ static int parse_long(const struct jt_command *c, struct cursor *at, void *args,
 }
 
 /* "-w value", "-wvalue", "-ab" */
-static int parse_letters(const struct jt_command *c, struct cursor *at, void *args, struct jt_error *err)
+static int parse_letters(const struct jt_command *c, struct cursor *at, void *args,
+                         struct jt_error *err)
 {
 	for (const char *p = at->argv[at->i] + 1; *p; p++) {
 		const struct jt_opt *o = find_letter(c, *p);
@@ -173,7 +179,8 @@ static int parse_letters(const struct jt_command *c, struct cursor *at, void *ar
 
 		if (!o)
 			return jt__fail(err, JT_EINVAL, c->name, "unknown option '-%c'", *p);
-		status = take_argument(c, o, o->kind != JT_OPT_FLAG && p[1] ? p + 1 : NULL, at, &text, err);
+		status = take_argument(c, o, o->kind != JT_OPT_FLAG && p[1] ? p + 1 : NULL, at,
+		                       &text, err);
 		if (!status)
 			status = set_option(c, o, text, args, err);
 		if (status || o->kind != JT_OPT_FLAG)
@@ -188,7 +195,7 @@ static bool is_option(const char *arg)
 }
 
 int jt__opt_parse(const struct jt_command *c, int argc, char **argv, void *ret_args,
-		  struct jt_operands *ret_operands, struct jt_error *err)
+                  struct jt_operands *ret_operands, struct jt_error *err)
 {
 	struct cursor at = { .argc = argc, .argv = argv };
 	bool only_operands = false;
@@ -214,7 +221,7 @@ int jt__opt_parse(const struct jt_command *c, int argc, char **argv, void *ret_a
 		return jt__fail(err, JT_EINVAL, c->name, "%s is missing", c->operands);
 	if (n > c->max_operands)
 		return jt__fail(err, JT_EINVAL, c->name, "unexpected operand '%.60s'",
-				argv[c->max_operands]);
+		                argv[c->max_operands]);
 	*ret_operands = (struct jt_operands){ argv, n };
 	return JT_OK;
 }
@@ -231,7 +238,7 @@ bool jt__opt_wants_help(const struct jt_command *c, int argc, char **argv)
 void jt__opt_usage(const struct jt_command *c, FILE *to)
 {
 	fprintf(to, "usage: jouletap %s%s%s%s\n", c->name, c->options ? " [OPTION]…" : "",
-		*c->operands ? " " : "", c->operands);
+	        *c->operands ? " " : "", c->operands);
 }
 
 static void print_option(const struct jt_opt *o, FILE *to)
@@ -239,8 +246,9 @@ static void print_option(const struct jt_opt *o, FILE *to)
 	char left[64];
 	const char *arg = o->arg ? o->arg : "";
 
-	snprintf(left, sizeof(left), "%c%c%s--%s%s%s", o->letter ? '-' : ' ', o->letter ? o->letter : ' ',
-		 o->letter ? ", " : "  ", o->name, *arg ? " " : "", arg);
+	snprintf(left, sizeof(left), "%c%c%s--%s%s%s", o->letter ? '-' : ' ',
+	         o->letter ? o->letter : ' ', o->letter ? ", " : "  ", o->name, *arg ? " " : "",
+	         arg);
 	if (strlen(left) > 28)
 		fprintf(to, "  %s\n  %-28s", left, "");
 	else

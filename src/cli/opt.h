@@ -25,12 +25,16 @@ struct jt_opt {
 	const char *name; /* "window", given as --window */
 	char letter;      /* 'w', given as -w; 0: none */
 	enum jt_opt_kind kind;
-	const char *arg; /* "FROM:TO"; "a|b|c": one of these; "FILE": completed as a path; NULL for a flag */
+	const char *arg; /* "FROM:TO"; "a|b|c": one of these; "FILE": completed as a path; NULL for
+	                    a flag */
 	const char *fallback;
 	size_t offset; /* of the member in the command's struct */
 	const char *help;
 };
-#define JT_OPTS_END { .name = NULL }
+#define JT_OPTS_END                                                                                \
+	{                                                                                          \
+		.name = NULL                                                                       \
+	}
 
 enum jt_exit { JT_EXIT_OK, JT_EXIT_FAILURE, JT_EXIT_USAGE };
 
@@ -49,8 +53,8 @@ struct jt_command {
 	const char *what;     /* one line, lower case: "what can be measured here, and how well" */
 	const char *operands; /* "FILE", "[COMMAND]", "a|b|c", "" */
 	uint32_t min_operands, max_operands;
-	const char *text;     /* what it does, in paragraphs */
-	const char *examples; /* lines "command  # why" */
+	const char *text;             /* what it does, in paragraphs */
+	const char *examples;         /* lines "command  # why" */
 	const struct jt_opt *options; /* ends with JT_OPTS_END; NULL: none */
 	size_t args_size;             /* of the struct that options fill */
 	jt_command_fn run;            /* returns an enum jt_exit */
@@ -58,10 +62,11 @@ struct jt_command {
 
 /*
  * Parses what follows the command's name. @ret_args (zeroed, args_size bytes) gets the options, and
- * @argv is reordered so that operands come first. JT_EINVAL: @err->message says what to write instead.
+ * @argv is reordered so that operands come first. JT_EINVAL: @err->message says what to write
+ * instead.
  */
 int jt__opt_parse(const struct jt_command *c, int argc, char **argv, void *ret_args,
-		  struct jt_operands *ret_operands, struct jt_error *err);
+                  struct jt_operands *ret_operands, struct jt_error *err);
 
 /* Whether --help or -h stands among the options. */
 bool jt__opt_wants_help(const struct jt_command *c, int argc, char **argv);

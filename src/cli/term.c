@@ -34,7 +34,7 @@ bool jt__term_has_color(FILE *f)
 }
 
 void jt__progress_format(const struct jt_progress *p, uint64_t done, unsigned width, char *ret_line,
-			 size_t size)
+                         size_t size)
 {
 	double part = p->total ? JT_MIN(1.0, (double)done / p->total) : 0;
 	size_t around = strlen(p->label) + sizeof(" [] 100 %");

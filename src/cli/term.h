@@ -25,6 +25,6 @@ void jt__progress_end(struct jt_progress *p);
 
 /* The line itself, for @width columns: "label [#####.....]  50 %". Pure. */
 void jt__progress_format(const struct jt_progress *p, uint64_t done, unsigned width, char *ret_line,
-			 size_t size);
+                         size_t size);
 
 #endif

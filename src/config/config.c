@@ -35,7 +35,7 @@ void jt__config_free(struct jt_config *cfg)
 }
 
 int jt__config_parse(const char *text, size_t n, const char *name, struct jt_config **ret_cfg,
-		     struct jt_error *err)
+                     struct jt_error *err)
 {
 	struct jt_config *cfg;
 	int status;
@@ -85,7 +85,7 @@ int jt__config_load(const char *path, struct jt_config **ret_cfg, struct jt_erro
 
 	if (fd < 0)
 		return jt__fail(err, status_of_errno(errno), "config", "cannot open '%s': %s", path,
-				strerror(errno));
+		                strerror(errno));
 	jt__buf_init(&text, JT_CONFIG_MAX_BYTES + 8192);
 	status = read_file(fd, &text);
 	close(fd);
@@ -94,8 +94,8 @@ int jt__config_load(const char *path, struct jt_config **ret_cfg, struct jt_erro
 	else if (status)
 		jt__fail(err, status, "config", "cannot read '%s': %s", path, strerror(errno));
 	else
-		status = jt__config_parse(text.data ? jt__buf_bytes(&text) : "", jt__buf_len(&text), path,
-					  ret_cfg, err);
+		status = jt__config_parse(text.data ? jt__buf_bytes(&text) : "", jt__buf_len(&text),
+		                          path, ret_cfg, err);
 	jt__buf_fini(&text);
 	return status;
 }
@@ -110,7 +110,7 @@ static int set_key(const char *path, void *item, const char *text, size_t n, str
 		k++;
 	if (jt__key_set(k, item, text, n, true, &why))
 		return jt__fail(err, JT_EINVAL, "--upstream", "'%.*s' %s", (int)JT_MIN(n, 60), text,
-				why.message);
+		                why.message);
 	return JT_OK;
 }
 
@@ -121,8 +121,9 @@ static int add_domains(struct jt_config_upstream *u, const char *list, struct jt
 		int status;
 
 		if (u->n_domains == JT_ARRAY_LEN(u->domains))
-			return jt__fail(err, JT_ELIMIT, "--upstream", "'%s' has more than %zu domains",
-					u->url, JT_ARRAY_LEN(u->domains));
+			return jt__fail(err, JT_ELIMIT, "--upstream",
+			                "'%s' has more than %zu domains", u->url,
+			                JT_ARRAY_LEN(u->domains));
 		status = set_key("upstreams[].domains[]", u->domains[u->n_domains], list, n, err);
 		if (status)
 			return status;
@@ -141,7 +142,7 @@ int jt__config_add_upstream(struct jt_config *cfg, const char *text, struct jt_e
 
 	if (cfg->n_upstreams == JT_ARRAY_LEN(cfg->upstreams))
 		return jt__fail(err, JT_ELIMIT, "--upstream", "more than %zu upstreams",
-				JT_ARRAY_LEN(cfg->upstreams));
+		                JT_ARRAY_LEN(cfg->upstreams));
 	memset(u, 0, sizeof(*u));
 	status = set_key("upstreams[].url", u, text, n, err);
 	if (!status && text[n] == '=')
@@ -152,7 +153,8 @@ int jt__config_add_upstream(struct jt_config *cfg, const char *text, struct jt_e
 	cfg->n_upstreams++;
 	if (jt__check_upstreams(cfg, &why)) {
 		cfg->n_upstreams--;
-		return jt__fail(err, JT_EINVAL, "--upstream", "'%s' is an upstream already", u->url);
+		return jt__fail(err, JT_EINVAL, "--upstream", "'%s' is an upstream already",
+		                u->url);
 	}
 	return JT_OK;
 }

@@ -33,7 +33,8 @@ struct jt_config_upstream {
 	char url[256];
 	char host[128]; /* of the URL, without the brackets of an IPv6 address */
 	char port[8];
-	char prefix[128]; /* path in front of the client's, "" or "/v2" without a slash at the end */
+	char prefix[128]; /* path in front of the client's, "" or "/v2" without a slash at the end
+	                   */
 	char models[64][96];
 	size_t n_models; /* 0: any model */
 	char domains[64][32];
@@ -113,7 +114,7 @@ int jt__config_new(struct jt_config **ret_cfg, struct jt_error *err);
  */
 int jt__config_load(const char *path, struct jt_config **ret_cfg, struct jt_error *err);
 int jt__config_parse(const char *text, size_t n, const char *name, struct jt_config **ret_cfg,
-		     struct jt_error *err);
+                     struct jt_error *err);
 void jt__config_free(struct jt_config *cfg); /* accepts NULL */
 
 /* Adds "URL" or "URL=gpu:0,gpu:1", as --upstream takes it. JT_EINVAL, JT_ELIMIT. */
@@ -122,7 +123,8 @@ int jt__config_add_upstream(struct jt_config *cfg, const char *text, struct jt_e
 /* "HOST:PORT" or "[ADDRESS]:PORT". */
 bool jt__config_is_address(const char *text);
 
-/* Appends one sentence naming the keys that were given but do not act yet; false if there are none. */
+/* Appends one sentence naming the keys that were given but do not act yet; false if there are none.
+ */
 bool jt__config_inactive(const struct jt_config *cfg, struct jt_buf *b);
 
 /* Appends the table of keys in scdoc, for jouletap.yaml(5). */

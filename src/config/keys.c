@@ -4,11 +4,12 @@
 #include "config/keys.h"
 
 #define SIZE(type, member) sizeof(((type *)0)->member)
-#define AT(member) .offset = offsetof(struct jt_config, member), .size = SIZE(struct jt_config, member)
+#define AT(member)                                                                                 \
+	.offset = offsetof(struct jt_config, member), .size = SIZE(struct jt_config, member)
 #define IN(type, member) .offset = offsetof(struct type, member), .size = SIZE(struct type, member)
-#define ITEMS(type, member, count) \
-	.offset = offsetof(struct type, member), .size = SIZE(struct type, member[0]), \
-	.n_offset = offsetof(struct type, count), \
+#define ITEMS(type, member, count)                                                                 \
+	.offset = offsetof(struct type, member), .size = SIZE(struct type, member[0]),             \
+	.n_offset = offsetof(struct type, count),                                                  \
 	.n_max = SIZE(struct type, member) / SIZE(struct type, member[0])
 #define ITEM(type, member) .size = SIZE(struct type, member[0])
 #define RANGE(low, high) .min = (low), .max = (high)
@@ -129,12 +130,13 @@ const struct jt_key jt__config_keys[] = {
 };
 /* clang-format on */
 
-_Static_assert(JT_ARRAY_LEN(jt__config_keys) <= JT_CONFIG_MAX_KEYS, "is_set[] has room for each row");
+_Static_assert(JT_ARRAY_LEN(jt__config_keys) <= JT_CONFIG_MAX_KEYS,
+               "is_set[] has room for each row");
 
 const struct jt_number_kind *jt__key_number(const struct jt_key *k)
 {
 	static const struct jt_number_kind kinds[] = {
-		{ "", 1, true },    { "bytes", 1, true }, { "days", 1, true },
+		{ "", 1, true },      { "bytes", 1, true }, { "days", 1, true },
 		{ "ms", 1e6, false }, { "s", 1e9, false },  { "W", 1e3, false },
 		{ "J", 1e6, false },  { "°C", 1e3, false }, { "", 1e6, false },
 	};
@@ -219,7 +221,7 @@ void jt__key_suggest(const struct jt_key *parent, const char *name, char *ret_hi
 		snprintf(ret_hint, size, "; did you mean '%s'", nearest);
 	else if (dot)
 		snprintf(ret_hint, size, "; it belongs under '%.*s'", (int)(dot - other->path),
-			 other->path);
+		         other->path);
 	else if (other)
 		snprintf(ret_hint, size, "; it belongs at the left margin");
 	else
@@ -231,8 +233,9 @@ static void describe_value(const struct jt_key *k, struct jt_buf *b)
 	const struct jt_number_kind *number = jt__key_number(k);
 
 	if (number)
-		jt__buf_printf(b, " %s from %.15g to %.15g%s%s.", number->whole ? "A whole number" : "A number",
-			       k->min, k->max, *number->unit ? " " : "", number->unit);
+		jt__buf_printf(b, " %s from %.15g to %.15g%s%s.",
+		               number->whole ? "A whole number" : "A number", k->min, k->max,
+		               *number->unit ? " " : "", number->unit);
 	if (k->choices && strchr(k->choices, '|'))
 		jt__buf_printf(b, " One of %s.", k->choices);
 	else if (k->choices)

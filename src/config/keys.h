@@ -37,8 +37,8 @@ struct jt_key {
 	const char *choices;  /* of a text: "equal|tokens|roofline"; NULL: free */
 	const char *fallback; /* as it would stand in the file; NULL: none */
 	const char *doc;
-	size_t offset; /* in the item it belongs to, else in struct jt_config */
-	size_t size;   /* of the member; of one item for LIST and MAP */
+	size_t offset;   /* in the item it belongs to, else in struct jt_config */
+	size_t size;     /* of the member; of one item for LIST and MAP */
 	size_t n_offset; /* LIST and MAP: the count of items */
 	size_t n_max;
 	/* What the table cannot say. JT_EINVAL: @why->message continues "'KEY' ". */
@@ -60,7 +60,7 @@ void jt__key_suggest(const struct jt_key *parent, const char *name, char *ret_hi
 
 /* Parses scalar @text into the member of @item. JT_EINVAL: @why->message continues "'KEY' ". */
 int jt__key_set(const struct jt_key *k, void *item, const char *text, size_t n, bool quoted,
-		struct jt_error *why);
+                struct jt_error *why);
 
 /* Sets the defaults of all keys that stand inside @parent's item (NULL: struct jt_config). */
 void jt__key_defaults(const struct jt_key *parent, void *item);

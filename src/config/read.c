@@ -56,7 +56,7 @@ static const char *text_of(const yaml_node_t *scalar)
 }
 
 static int fail_kind(const struct reader *r, const yaml_node_t *node, const char *path,
-		     const char *wanted)
+                     const char *wanted)
 {
 	if (node->type == YAML_SEQUENCE_NODE)
 		return fail(r, node, "'%s' must be %s, not a list", path, wanted);
@@ -69,42 +69,44 @@ static int fail_kind(const struct reader *r, const yaml_node_t *node, const char
 
 /* A key has to be a short text that was not there before. */
 static int check_name(const struct reader *r, const yaml_node_t *map, const yaml_node_pair_t *pair,
-		      const char *path)
+                      const char *path)
 {
 	const yaml_node_t *key = node_at(r, pair->key);
 
 	if (key->type != YAML_SCALAR_NODE || key->data.scalar.length == 0 ||
 	    strlen(text_of(key)) != key->data.scalar.length)
-		return fail(r, key, "a key in %s%s%s must be a word", *path ? "'" : "the file", path,
-			    *path ? "'" : "");
+		return fail(r, key, "a key in %s%s%s must be a word", *path ? "'" : "the file",
+		            path, *path ? "'" : "");
 	for (const yaml_node_pair_t *p = map->data.mapping.pairs.start; p < pair; p++) {
 		const yaml_node_t *earlier = node_at(r, p->key);
 
 		if (strcmp(text_of(earlier), text_of(key)) == 0)
 			return fail(r, key, "'%s%s%.60s' is already set on line %zu", path,
-				    *path ? "." : "", text_of(key), earlier->start_mark.line + 1);
+			            *path ? "." : "", text_of(key), earlier->start_mark.line + 1);
 	}
 	return JT_OK;
 }
 
 static int read_value(const struct reader *r, const struct jt_key *k, void *item,
-		      const yaml_node_t *node, const char *path);
+                      const yaml_node_t *node, const char *path);
 
 static int fail_unknown(const struct reader *r, const struct jt_key *k, const yaml_node_t *key,
-			const char *path)
+                        const char *path)
 {
 	char hint[160];
 
 	jt__key_suggest(k, text_of(key), hint, sizeof(hint));
-	return fail(r, key, "unknown key '%s%s%.60s'%s", path, *path ? "." : "", text_of(key), hint);
+	return fail(r, key, "unknown key '%s%s%.60s'%s", path, *path ? "." : "", text_of(key),
+	            hint);
 }
 
 /* @k is NULL for the file itself. */
 static int read_section(const struct reader *r, const struct jt_key *k, void *item,
-			const yaml_node_t *node, const char *path)
+                        const yaml_node_t *node, const char *path)
 {
 	if (node->type != YAML_MAPPING_NODE)
-		return fail_kind(r, node, *path ? path : "the file", "a section of 'key: value' lines");
+		return fail_kind(r, node, *path ? path : "the file",
+		                 "a section of 'key: value' lines");
 	for (const yaml_node_pair_t *p = node->data.mapping.pairs.start;
 	     p < node->data.mapping.pairs.top; p++) {
 		const yaml_node_t *key = node_at(r, p->key);
@@ -117,7 +119,8 @@ static int read_section(const struct reader *r, const struct jt_key *k, void *it
 		child = jt__key_child(k, text_of(key));
 		if (!child || strpbrk(text_of(key), "*["))
 			return fail_unknown(r, k, key, path);
-		snprintf(child_path, sizeof(child_path), "%s%s%s", path, *path ? "." : "", text_of(key));
+		snprintf(child_path, sizeof(child_path), "%s%s%s", path, *path ? "." : "",
+		         text_of(key));
 		status = read_value(r, child, item, node_at(r, p->value), child_path);
 		if (status)
 			return status;
@@ -141,7 +144,7 @@ static void set_count(const struct jt_key *k, void *item, size_t n)
 }
 
 static int read_list(const struct reader *r, const struct jt_key *k, void *item,
-		     const yaml_node_t *node, const char *path)
+                     const yaml_node_t *node, const char *path)
 {
 	const struct jt_key *child = jt__key_child(k, "[]");
 	size_t n;
@@ -150,15 +153,15 @@ static int read_list(const struct reader *r, const struct jt_key *k, void *item,
 		return fail_kind(r, node, path, "a list");
 	n = node->data.sequence.items.top - node->data.sequence.items.start;
 	if (n > k->n_max)
-		return fail(r, node, "'%s' has %zu items, more than the %zu that are allowed", path, n,
-			    k->n_max);
+		return fail(r, node, "'%s' has %zu items, more than the %zu that are allowed", path,
+		            n, k->n_max);
 	for (size_t i = 0; i < n; i++) {
 		char child_path[256];
 		int status;
 
 		snprintf(child_path, sizeof(child_path), "%s[%zu]", path, i);
 		status = read_value(r, child, new_item(k, child, item, i),
-				    node_at(r, node->data.sequence.items.start[i]), child_path);
+		                    node_at(r, node->data.sequence.items.start[i]), child_path);
 		if (status)
 			return status;
 	}
@@ -167,7 +170,7 @@ static int read_list(const struct reader *r, const struct jt_key *k, void *item,
 }
 
 static int read_map(const struct reader *r, const struct jt_key *k, void *item,
-		    const yaml_node_t *node, const char *path)
+                    const yaml_node_t *node, const char *path)
 {
 	const struct jt_key *child = jt__key_child(k, "*");
 	const yaml_node_pair_t *pairs = node->data.mapping.pairs.start;
@@ -177,8 +180,8 @@ static int read_map(const struct reader *r, const struct jt_key *k, void *item,
 		return fail_kind(r, node, path, "a section of 'name: value' lines");
 	n = node->data.mapping.pairs.top - pairs;
 	if (n > k->n_max)
-		return fail(r, node, "'%s' has %zu items, more than the %zu that are allowed", path, n,
-			    k->n_max);
+		return fail(r, node, "'%s' has %zu items, more than the %zu that are allowed", path,
+		            n, k->n_max);
 	for (size_t i = 0; i < n; i++) {
 		const yaml_node_t *key = node_at(r, pairs[i].key);
 		int status = check_name(r, node, &pairs[i], path);
@@ -188,10 +191,10 @@ static int read_map(const struct reader *r, const struct jt_key *k, void *item,
 		if (status)
 			return status;
 		named = new_item(k, child, item, i);
-		if (!jt__copy_text(named, sizeof(((struct jt_config_idle *)0)->domain), text_of(key),
-				   key->data.scalar.length))
-			return fail(r, key, "the name '%s.%.60s' must not be longer than 31 bytes", path,
-				    text_of(key));
+		if (!jt__copy_text(named, sizeof(((struct jt_config_idle *)0)->domain),
+		                   text_of(key), key->data.scalar.length))
+			return fail(r, key, "the name '%s.%.60s' must not be longer than 31 bytes",
+			            path, text_of(key));
 		snprintf(child_path, sizeof(child_path), "%s.%s", path, named);
 		status = read_value(r, child, named, node_at(r, pairs[i].value), child_path);
 		if (status)
@@ -202,15 +205,16 @@ static int read_map(const struct reader *r, const struct jt_key *k, void *item,
 }
 
 static int read_scalar(const struct reader *r, const struct jt_key *k, void *item,
-		       const yaml_node_t *node, const char *path)
+                       const yaml_node_t *node, const char *path)
 {
 	struct jt_error why;
 	bool quoted;
 
 	if (node->type != YAML_SCALAR_NODE)
-		return fail_kind(r, node, path, k->kind == JT_KEY_BOOL  ? "true or false" :
-						jt__key_number(k) ? "a number" :
-								    "text");
+		return fail_kind(r, node, path,
+		                 k->kind == JT_KEY_BOOL ? "true or false"
+		                 : jt__key_number(k)    ? "a number"
+		                                        : "text");
 	quoted = node->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
 	if (jt__key_set(k, item, text_of(node), node->data.scalar.length, quoted, &why))
 		return fail(r, node, "'%s' %s", path, why.message);
@@ -218,7 +222,7 @@ static int read_scalar(const struct reader *r, const struct jt_key *k, void *ite
 }
 
 static int read_value(const struct reader *r, const struct jt_key *k, void *item,
-		      const yaml_node_t *node, const char *path)
+                      const yaml_node_t *node, const char *path)
 {
 	struct jt_error why;
 	int status;
@@ -261,14 +265,14 @@ static int fail_yaml(const struct reader *r, const yaml_parser_t *p, const char 
 		snprintf(message, sizeof(message), "not readable as UTF-8 text: %s", p->problem);
 	} else {
 		snprintf(message, sizeof(message), "not valid YAML: %s%s%s", p->problem,
-			 p->context ? " " : "", p->context ? p->context : "");
+		         p->context ? " " : "", p->context ? p->context : "");
 	}
 	return fail_at(r, line + 1, message);
 }
 
 /*
- * libyaml's scanner takes time quadratic in the depth of nesting: 1 MiB of "[" would keep it busy for
- * hours. Events come while it scans, so that counting them stops it early.
+ * libyaml's scanner takes time quadratic in the depth of nesting: 1 MiB of "[" would keep it busy
+ * for hours. Events come while it scans, so that counting them stops it early.
  */
 static int check_depth(const struct reader *r, const char *text, size_t n)
 {
@@ -289,7 +293,8 @@ static int check_depth(const struct reader *r, const char *text, size_t n)
 		depth += type == YAML_SEQUENCE_START_EVENT || type == YAML_MAPPING_START_EVENT;
 		depth -= type == YAML_SEQUENCE_END_EVENT || type == YAML_MAPPING_END_EVENT;
 		if (depth > MAX_DEPTH)
-			status = fail_at(r, event.start_mark.line + 1, "sections and lists are nested too deep");
+			status = fail_at(r, event.start_mark.line + 1,
+			                 "sections and lists are nested too deep");
 		yaml_event_delete(&event);
 	}
 	yaml_parser_delete(&p);
@@ -318,7 +323,7 @@ static int read_document(struct reader *r, yaml_parser_t *p, const char *text)
 }
 
 int jt__config_read(const char *text, size_t n, const char *name, struct jt_config *cfg,
-		    struct jt_error *err)
+                    struct jt_error *err)
 {
 	yaml_document_t document;
 	struct reader r = { .name = name, .document = &document, .cfg = cfg, .err = err };

@@ -6,6 +6,6 @@
 
 /* Reads @text over what @cfg holds already. @name is the file's, for messages. */
 int jt__config_read(const char *text, size_t n, const char *name, struct jt_config *cfg,
-		    struct jt_error *err);
+                    struct jt_error *err);
 
 #endif

@@ -25,18 +25,19 @@ static bool parse_number(const char *text, size_t n, bool whole, double *ret_v)
 }
 
 static int set_number(const struct jt_key *k, void *member, const char *text, size_t n, bool quoted,
-		       struct jt_error *why)
+                      struct jt_error *why)
 {
 	const struct jt_number_kind *kind = jt__key_number(k);
 	uint64_t inside;
 	double v;
 
 	if (quoted || !parse_number(text, n, kind->whole, &v))
-		return no(why, "must be a %s, not %s'%.*s'", kind->whole ? "whole number" : "number",
-			  quoted ? "the text " : "", SHOWN(text, n));
+		return no(why, "must be a %s, not %s'%.*s'",
+		          kind->whole ? "whole number" : "number", quoted ? "the text " : "",
+		          SHOWN(text, n));
 	if (v < k->min || v > k->max)
 		return no(why, "must be %.15g to %.15g%s%s, not %.*s", k->min, k->max,
-			  *kind->unit ? " " : "", kind->unit, SHOWN(text, n));
+		          *kind->unit ? " " : "", kind->unit, SHOWN(text, n));
 	inside = (uint64_t)(v * kind->scale + 0.5);
 	memcpy(member, &inside, sizeof(inside));
 	return JT_OK;
@@ -48,7 +49,7 @@ static int set_bool(void *member, const char *text, size_t n, bool quoted, struc
 
 	if (quoted || !(yes || (n == 5 && memcmp(text, "false", 5) == 0)))
 		return no(why, "must be true or false, not %s'%.*s'", quoted ? "the text " : "",
-			  SHOWN(text, n));
+		          SHOWN(text, n));
 	memcpy(member, &yes, sizeof(yes));
 	return JT_OK;
 }
@@ -62,7 +63,7 @@ static bool is_choice(const char *choices, const char *text, size_t n)
 }
 
 static int set_text(const struct jt_key *k, char *member, const char *text, size_t n,
-		     struct jt_error *why)
+                    struct jt_error *why)
 {
 	for (size_t i = 0; i < n; i++)
 		if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
@@ -77,7 +78,7 @@ static int set_text(const struct jt_key *k, char *member, const char *text, size
 
 /* Cuts "host:port" or "[v6]:port" of @n bytes in two; *ret_port_len is 0 where there is no port. */
 static bool split_authority(const char *text, size_t n, const char **ret_host, size_t *ret_host_len,
-			    const char **ret_port, size_t *ret_port_len)
+                            const char **ret_port, size_t *ret_port_len)
 {
 	bool bracketed = n && *text == '[';
 	const char *host = text + bracketed;
@@ -96,10 +97,10 @@ static bool split_authority(const char *text, size_t n, const char **ret_host, s
 	*ret_port = rest + 1;
 	*ret_port_len = rest < text + n ? text + n - rest - 1 : 0;
 	for (size_t i = 0; i < len; i++)
-		if (!strchr(bracketed ? "0123456789abcdefABCDEF:.%" :
-					"0123456789-._"
-					"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
-			    host[i]))
+		if (!strchr(bracketed ? "0123456789abcdefABCDEF:.%"
+		                      : "0123456789-._"
+		                        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
+		            host[i]))
 			return false;
 	return true;
 }
@@ -127,7 +128,8 @@ bool jt__config_is_address(const char *text)
 	       is_port(port, port_len, 0);
 }
 
-/* Whatever follows host and port. It is sent as it stands, so it may hold nothing that splits a request line. */
+/* Whatever follows host and port. It is sent as it stands, so it may hold nothing that splits a
+ * request line. */
 static int set_prefix(struct jt_config_upstream *u, const char *path, struct jt_error *why)
 {
 	size_t n = strlen(path);
@@ -135,17 +137,21 @@ static int set_prefix(struct jt_config_upstream *u, const char *path, struct jt_
 	while (n && path[n - 1] == '/')
 		n--;
 	for (size_t i = 0; i < n; i++)
-		if ((unsigned char)path[i] <= ' ' || (unsigned char)path[i] >= 0x7f || strchr("?#=\"", path[i]))
-			return no(why, "must be http://HOST[:PORT][/PREFIX]: the prefix is a plain path");
+		if ((unsigned char)path[i] <= ' ' || (unsigned char)path[i] >= 0x7f ||
+		    strchr("?#=\"", path[i]))
+			return no(
+				why,
+				"must be http://HOST[:PORT][/PREFIX]: the prefix is a plain path");
 	if (n >= 3 && memcmp(path + n - 3, "/v1", 3) == 0)
-		return no(why, "must not end in '/v1': the client's path, which has it, is appended");
+		return no(why,
+		          "must not end in '/v1': the client's path, which has it, is appended");
 	if (!jt__copy_text(u->prefix, sizeof(u->prefix), path, n))
 		return no(why, "has a prefix that is too long");
 	return JT_OK;
 }
 
 static int set_url(const struct jt_key *k, struct jt_config_upstream *u, const char *text, size_t n,
-		    struct jt_error *why)
+                   struct jt_error *why)
 {
 	const char *host, *port;
 	size_t host_len, port_len, len;
@@ -155,7 +161,8 @@ static int set_url(const struct jt_key *k, struct jt_config_upstream *u, const c
 	if (status)
 		return status;
 	if (strncasecmp(u->url, "https://", 8) == 0)
-		return no(why, "must begin with 'http://': TLS towards an engine is not supported yet");
+		return no(why,
+		          "must begin with 'http://': TLS towards an engine is not supported yet");
 	if (strncasecmp(u->url, "http://", 7) != 0)
 		return no(why, "must be http://HOST[:PORT][/PREFIX]");
 	text = u->url + 7;
@@ -170,12 +177,13 @@ static int set_url(const struct jt_key *k, struct jt_config_upstream *u, const c
 }
 
 int jt__key_set(const struct jt_key *k, void *item, const char *text, size_t n, bool quoted,
-		 struct jt_error *why)
+                struct jt_error *why)
 {
 	void *member = (char *)item + k->offset;
 	int status;
 
-	if (!quoted && (n == 0 || (n == 1 && *text == '~') || (n == 4 && memcmp(text, "null", 4) == 0)))
+	if (!quoted &&
+	    (n == 0 || (n == 1 && *text == '~') || (n == 4 && memcmp(text, "null", 4) == 0)))
 		return no(why, "has no value");
 	switch (k->kind) {
 	case JT_KEY_TEXT:
@@ -222,7 +230,7 @@ int jt__check_phase_split(void *item, struct jt_error *why)
 	if (sum_ppm >= 999000 && sum_ppm <= 1001000)
 		return JT_OK;
 	return no(why, "must sum to 1: prefill_ratio %.6g and decode_ratio %.6g make %.6g",
-		  cfg->metering.prefill_ppm / 1e6, cfg->metering.decode_ppm / 1e6, sum_ppm / 1e6);
+	          cfg->metering.prefill_ppm / 1e6, cfg->metering.decode_ppm / 1e6, sum_ppm / 1e6);
 }
 
 int jt__check_upstream(void *item, struct jt_error *why)
@@ -248,6 +256,6 @@ int jt__check_upstreams(void *item, struct jt_error *why)
 		for (size_t j = 0; j < i; j++)
 			if (strcmp(cfg->upstreams[i].name, cfg->upstreams[j].name) == 0)
 				return no(why, "has '%s' twice: give each a 'name' of its own",
-					  cfg->upstreams[i].name);
+				          cfg->upstreams[i].name);
 	return JT_OK;
 }

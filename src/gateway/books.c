@@ -91,15 +91,14 @@ static void end_request(struct jt_books *b, const struct jt_note *n)
 	jt__free(n->facts);
 }
 
-static bool peek(struct jt_books *b, uint64_t now_ns, uint64_t key, struct jt_figures *ret)
+/* Unknown joules, shown as null, before the first readings and where nothing can be metered. */
+static void peek(struct jt_books *b, uint64_t now_ns, uint64_t key, struct jt_figures *ret)
 {
 	struct jt_record r;
 
 	jt__record_init(&r);
-	if (jt_request_peek(b->meter, now_ns, key, &r) < 0)
-		return false;
+	jt_request_peek(b->meter, now_ns, key, &r);
 	jt__figures_of(ret, &r, true);
-	return true;
 }
 
 static bool look_up(struct jt_books *b, uint64_t now_ns, const char *id, struct jt_figures *ret)
@@ -109,12 +108,8 @@ static bool look_up(struct jt_books *b, uint64_t now_ns, const char *id, struct 
 
 	if (!jt__memory_find(b->memory, now_ns, id, &final, &key, ret))
 		return false;
-	if (!final && !peek(b, now_ns, key, ret)) {
-		struct jt_record unknown;
-
-		jt__record_init(&unknown);
-		jt__figures_of(ret, &unknown, true);
-	}
+	if (!final)
+		peek(b, now_ns, key, ret);
 	return true;
 }
 
@@ -139,7 +134,8 @@ static void take_note(struct jt_books *b, struct jt_worker *w, const struct jt_n
 		end_request(b, n);
 		break;
 	case JT_NOTE_ASK:
-		reply.found = peek(b, n->t_ns, n->key, &reply.figures);
+		peek(b, n->t_ns, n->key, &reply.figures);
+		reply.found = true;
 		answer(w, &reply);
 		break;
 	case JT_NOTE_LOOK_UP:

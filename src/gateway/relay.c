@@ -24,6 +24,7 @@
 #include "gateway/ask.h"
 #include "gateway/figures.h"
 #include "gateway/heads.h"
+#include "gateway/models.h"
 #include "gateway/worker.h"
 #include "ledger/ledger.h"
 
@@ -60,6 +61,8 @@ struct jt_relay {
 	char path[48];
 	char id[64];
 
+	struct jt_models *models; /* it is about them, and there are several upstreams */
+
 	/* the client's body, streamed on */
 	bool chunked_up;
 
@@ -79,6 +82,7 @@ struct jt_relay {
 	struct jt_buf later;
 	bool call_is_over; /* while waiting: its end comes after `later` */
 	int call_status;
+	uint64_t over_ns; /* when the upstream's side was over */
 
 	/* for the bookkeeper */
 	struct jt_request_facts *facts; /* NULL: not metered, or handed over */
@@ -166,16 +170,17 @@ static void put_tokens(const struct jt_relay *r, struct jt_request_facts *f)
 static void conclude(struct jt_relay *r, const char *outcome)
 {
 	struct jt_request_facts *f = r->facts;
+	uint64_t end_ns = r->over_ns ? r->over_ns : now_of(r);
 
 	if (!f)
 		return;
 	strcpy(f->record.outcome, outcome);
-	f->record.duration_ns = now_of(r) - (r->sent_ns ? r->sent_ns : now_of(r));
+	f->record.duration_ns = r->sent_ns ? end_ns - r->sent_ns : 0;
 	put_tokens(r, f);
 	if (r->kind == KIND_PREFILL)
 		f->record.completion_tokens = 0;
 	r->facts = NULL;
-	r->last_note = (struct jt_note){ .kind = JT_NOTE_END, .key = r->key, .t_ns = now_of(r), .facts = f };
+	r->last_note = (struct jt_note){ .kind = JT_NOTE_END, .key = r->key, .t_ns = end_ns, .facts = f };
 	/* without a beginning it is a record without joules: key 0 is nobody's */
 	if (!r->announced)
 		r->last_note.key = UINT64_MAX;
@@ -209,6 +214,7 @@ void jt__relay_free(struct jt_relay *r)
 	if (r->has_last_note)
 		jt__free(r->last_note.facts);
 	jt__free(r->facts);
+	jt__models_free(r->models);
 	jt__timer_cancel(r->worker->loop, &r->patience);
 	jt__worker_release(r->worker, r->key);
 	if (r->reading)
@@ -333,6 +339,29 @@ static void answer_failed(struct jt_relay *r, int status, const char *why)
 					 r->upstream->config->name, why);
 }
 
+/* What came of it, as the upstream's side saw it. */
+static const char *outcome_of(const struct jt_relay *r, int status)
+{
+	if (status == JT_ETIME)
+		return "timeout";
+	/* a stream that has begun can only tell of its failure inside */
+	if (status != JT_OK || (r->reading && r->filter.answer.n_errors))
+		return "upstream_error";
+	return r->facts && r->facts->record.http_status >= 400 ? "rejected" : "ok";
+}
+
+/* The upstream's side is over, and all that it sent has been read. */
+static void end_answer(struct jt_relay *r, int status, const char *why)
+{
+	if (r->facts && status != JT_OK && r->facts->record.http_status == JT_NONE)
+		r->facts->record.http_status = status == JT_ETIME ? 504 : 502;
+	conclude(r, outcome_of(r, status));
+	if (status == JT_OK)
+		finish_answer(r);
+	else
+		answer_failed(r, status, why);
+}
+
 static void go_on(struct jt_relay *r, const struct jt_figures *figures)
 {
 	struct jt_buf later = r->later;
@@ -355,10 +384,8 @@ static void go_on(struct jt_relay *r, const struct jt_figures *figures)
 		return;
 	if (r->call)
 		jt__call_pause(r->call, r->ex && jt__exchange_full(r->ex));
-	else if (r->call_is_over && r->call_status == JT_OK)
-		finish_answer(r);
 	else if (r->call_is_over)
-		answer_failed(r, r->call_status, "answer cut short");
+		end_answer(r, r->call_status, "answer cut short");
 }
 
 void jt__relay_reply(struct jt_relay *r, const struct jt_reply *reply)
@@ -463,24 +490,15 @@ static void on_call_writable(void *user, struct jt_call *c)
 static void on_call_over(void *user, struct jt_call *c, int status, const struct jt_error *err)
 {
 	struct jt_relay *r = user;
-	bool refused = r->facts && r->facts->record.http_status != JT_NONE &&
-		       r->facts->record.http_status >= 400;
 
 	(void)c;
 	r->call = NULL;
-	if (r->facts && status != JT_OK && r->facts->record.http_status == JT_NONE)
-		r->facts->record.http_status = status == JT_ETIME ? 504 : 502;
-	conclude(r, status == JT_ETIME ? "timeout" :
-		    status != JT_OK    ? "upstream_error" :
-		    refused	       ? "rejected" :
-					 "ok");
-	if (r->waiting) {
+	r->over_ns = now_of(r);
+	if (r->waiting) { /* the rest of the answer is in `later`, with facts that the record wants */
 		r->call_is_over = true;
 		r->call_status = status;
-	} else if (status == JT_OK) {
-		finish_answer(r);
 	} else {
-		answer_failed(r, status, err->message);
+		end_answer(r, status, status == JT_OK ? "" : err->message);
 	}
 	release_if_over(r);
 }
@@ -501,6 +519,11 @@ static enum kind kind_of(const struct jt_head *head, const char *path)
 			if (strcmp(paths[i].path, path) == 0)
 				return paths[i].kind;
 	return KIND_PASS;
+}
+
+static bool is_models_question(const struct jt_worker *w, const struct jt_head *head, const char *path)
+{
+	return w->n_upstreams > 1 && strcmp(head->method, "GET") == 0 && strcmp(path, "/v1/models") == 0;
 }
 
 static bool is_energy_question(const struct jt_head *head, const char *path)
@@ -614,10 +637,11 @@ static void relay_streamed(struct jt_relay *r)
 
 static void ask_about(struct jt_relay *r)
 {
-	const char *id = r->path + strlen("/v1/energy/");
+	/* r->path may be cut */
+	const char *id = jt__exchange_head(r->ex)->target + strlen("/v1/energy/");
 	struct jt_note note = { .kind = JT_NOTE_LOOK_UP, .key = r->key, .t_ns = now_of(r) };
 
-	jt__copy_text(r->id, sizeof(r->id), id, strlen(id));
+	jt__copy_text(r->id, sizeof(r->id), id, strcspn(id, "?"));
 	memcpy(note.id, r->id, sizeof(r->id));
 	if (tell(r, &note))
 		r->worker->wake_books(r->worker->user);
@@ -632,21 +656,30 @@ static void on_request_head(void *user, struct jt_exchange *ex)
 		jt__exchange_reply_error(ex, 503, "overloaded", "out of memory");
 		return;
 	}
-	if (r->kind != KIND_PASS || is_energy_question(jt__exchange_head(ex), r->path))
+	if (r->kind != KIND_PASS || is_energy_question(jt__exchange_head(ex), r->path) ||
+	    is_models_question(user, jt__exchange_head(ex), r->path))
 		return;
 	jt__exchange_stream_body(ex);
 	relay_streamed(r);
+}
+
+static void ask_for_models(struct jt_relay *r)
+{
+	r->models = jt__models_start(r->worker, r->ex);
+	if (!r->models)
+		jt__exchange_reply_error(r->ex, 503, "overloaded", "out of memory");
 }
 
 static void on_request(void *user, struct jt_exchange *ex)
 {
 	struct jt_relay *r = jt__exchange_user(ex);
 
-	(void)user;
 	if (!r)
 		return;
 	if (r->kind != KIND_PASS)
 		relay_gathered(r);
+	else if (is_models_question(user, jt__exchange_head(ex), r->path))
+		ask_for_models(r);
 	else if (!r->upstream)
 		ask_about(r);
 	else if (r->chunked_up && r->call)

@@ -12,7 +12,6 @@
 #include <unistd.h>
 #include "http/client.h"
 #include "http/net.h"
-#include "jouletap/record.h"
 
 #define MAX_ADDRESSES 4
 #define OUT_MAX ((size_t)1 << 30)
@@ -21,14 +20,14 @@
 
 struct peer {
 	struct jt_pool *pool;
-	struct jt_call *call;      /* NULL: idle */
-	struct peer *prev, *next;  /* while idle */
+	struct jt_call *call;     /* NULL: idle */
+	struct peer *prev, *next; /* while idle */
 	struct jt_watch watch;
 	struct jt_timer timer;
 	struct jt_deferred release;
 	struct jt_parser *parser;
-	uint64_t since_ns;  /* connecting or idle */
-	unsigned n_tried;   /* of the pool's addresses */
+	uint64_t since_ns; /* connecting or idle */
+	unsigned n_tried;  /* of the pool's addresses */
 	bool connecting;
 	bool reused;
 	bool asked; /* something of the call's request was sent */
@@ -323,8 +322,8 @@ static void read_eof(struct peer *e)
 	if (status == JT_OK && c->complete)
 		finish_call(c, false);
 	else
-		lose_peer(c, c->got_bytes ? "closed the connection in the middle of its answer" :
-					    "closed the connection without an answer");
+		lose_peer(c, c->got_bytes ? "closed the connection in the middle of its answer"
+		                          : "closed the connection without an answer");
 }
 
 static void read_some(struct peer *e)
@@ -444,7 +443,7 @@ static void open_peer(struct jt_call *c, unsigned n_tried)
 		fd = jt__net_connect(&p->addresses[(p->good + n_tried) % p->n_addresses]);
 	if (fd < 0) {
 		snprintf(why, sizeof(why), "cannot be reached: %s%s", strerror(errno),
-			 errno == ECONNREFUSED ? "; is it running?" : "");
+		         errno == ECONNREFUSED ? "; is it running?" : "");
 		fail_call(c, JT_EIO, why);
 		return;
 	}
@@ -506,7 +505,7 @@ static void on_flush(struct jt_deferred *d)
 }
 
 struct jt_call *jt__call_start(struct jt_pool *p, const struct jt_buf *request, bool replayable,
-			       bool head_only, const struct jt_call_handler *h, void *user)
+                               bool head_only, const struct jt_call_handler *h, void *user)
 {
 	struct jt_call *c = jt__alloc(1, sizeof(*c));
 
@@ -577,7 +576,7 @@ void jt__call_cancel(struct jt_call *c)
 }
 
 int jt__pool_new(struct jt_loop *l, const struct jt_pool_options *o, struct jt_pool **ret_pool,
-		 struct jt_error *err)
+                 struct jt_error *err)
 {
 	struct jt_pool *p = jt__alloc(1, sizeof(*p));
 	int status;
@@ -587,9 +586,9 @@ int jt__pool_new(struct jt_loop *l, const struct jt_pool_options *o, struct jt_p
 	p->loop = l;
 	p->o = *o;
 	snprintf(p->name, sizeof(p->name), strchr(o->host, ':') ? "[%s]:%s" : "%s:%s", o->host,
-		 o->port);
+	         o->port);
 	status = jt__net_resolve(o->host, o->port, p->addresses, MAX_ADDRESSES, &p->n_addresses,
-				 err);
+	                         err);
 	if (status < 0) {
 		jt__free(p);
 		return status;

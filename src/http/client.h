@@ -46,7 +46,7 @@ struct jt_call_handler {
 
 /* What @o points to is copied. JT_ENOENT: the host's name does not resolve. */
 int jt__pool_new(struct jt_loop *l, const struct jt_pool_options *o, struct jt_pool **ret_pool,
-		 struct jt_error *err);
+                 struct jt_error *err);
 void jt__pool_free(struct jt_pool *p); /* cancels open calls; accepts NULL */
 
 /*
@@ -57,7 +57,7 @@ void jt__pool_free(struct jt_pool *p); /* cancels open calls; accepts NULL */
  * the request was finished. @head_only: it is a HEAD request. NULL: out of memory.
  */
 struct jt_call *jt__call_start(struct jt_pool *p, const struct jt_buf *request, bool replayable,
-			       bool head_only, const struct jt_call_handler *h, void *user);
+                               bool head_only, const struct jt_call_handler *h, void *user);
 /* More of the body, framed by the caller. */
 void jt__call_send(struct jt_call *c, const void *bytes, size_t n);
 bool jt__call_full(const struct jt_call *c); /* 256 KiB or more wait to be sent */

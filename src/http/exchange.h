@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef JT_EXCHANGE_H
 #define JT_EXCHANGE_H
-/* What server.c (connections and requests) and reply.c (answers) share. Private to them. */
+/* What server.c (listening), conn.c (requests) and reply.c (answers) share. Private to them. */
 #include "http/net.h"
 #include "http/server.h"
-#include "jouletap/record.h"
 
 struct jt_exchange {
 	const struct jt_head *head; /* NULL: refused before there was one */
@@ -74,5 +73,14 @@ struct jt_server {
 /* Appends to the connection's output, to be sent at the end of the turn. Failure aborts. */
 void jt__conn_output(struct jt_conn *c, const void *bytes, size_t n);
 void jt__conn_queue_flush(struct jt_conn *c);
+
+/* Takes over @fd; false: out of memory, and it is still the caller's. */
+bool jt__conn_add(struct jt_server *s, int fd);
+/* Closes it now; an open exchange is over, incomplete. */
+void jt__conn_give_up(struct jt_conn *c);
+/* Closes it if nothing has come that deserves an answer. */
+void jt__conn_drain(struct jt_conn *c);
+/* A connection has left the server's list. */
+void jt__server_lost_conn(struct jt_server *s);
 
 #endif

@@ -2,7 +2,6 @@
 #include <string.h>
 #include <strings.h>
 #include "http/message.h"
-#include "jouletap/record.h"
 
 static bool is_name(const struct jt_header *header, const char *name)
 {
@@ -51,7 +50,7 @@ static bool connection_has(const struct jt_head *h, const char *word, size_t len
 bool jt__head_is_hop_by_hop(const struct jt_head *h, const struct jt_header *header)
 {
 	static const char *const names[] = { "connection", "keep-alive",        "te",
-					     "trailer",    "transfer-encoding", "upgrade" };
+		                             "trailer",    "transfer-encoding", "upgrade" };
 
 	for (size_t i = 0; i < JT_ARRAY_LEN(names); i++)
 		if (is_name(header, names[i]))
@@ -165,8 +164,10 @@ static int check_target(struct jt_head *h, struct jt_refusal *ret_refusal)
 		return refuse(ret_refusal, 501, "CONNECT: this is no tunnel");
 	for (const char *p = h->target; *p; p++)
 		if ((unsigned char)*p <= ' ' || (unsigned char)*p >= 0x7f || *p == '#')
-			return refuse(ret_refusal, 400, "the target has a character that URLs must escape");
-	if (h->target[0] == '/' || (strcmp(h->target, "*") == 0 && strcmp(h->method, "OPTIONS") == 0))
+			return refuse(ret_refusal, 400,
+			              "the target has a character that URLs must escape");
+	if (h->target[0] == '/' ||
+	    (strcmp(h->target, "*") == 0 && strcmp(h->method, "OPTIONS") == 0))
 		return JT_OK;
 	if (strncasecmp(h->target, "http://", 7) == 0 || strncasecmp(h->target, "https://", 8) == 0)
 		return check_absolute(h, ret_refusal);
@@ -185,8 +186,8 @@ int jt__head_check(struct jt_head *h, bool no_body, struct jt_refusal *ret_refus
 		status = check_target(h, ret_refusal);
 	if (status < 0)
 		return status;
-	h->keep_alive = h->minor_version ? !connection_has(h, "close", 5) :
-					   connection_has(h, "keep-alive", 10);
+	h->keep_alive = h->minor_version ? !connection_has(h, "close", 5)
+	                                 : connection_has(h, "keep-alive", 10);
 	no_body = no_body || h->status / 100 == 1 || h->status == 204 || h->status == 304;
 	if (h->is_request)
 		h->has_body = h->chunked || (h->content_length != JT_NONE && h->content_length);

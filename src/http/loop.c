@@ -61,12 +61,12 @@ int jt__loop_new(struct jt_loop **ret_loop, struct jt_error *err)
 	l->deferred_tail = &l->deferred;
 	l->now_ns = jt__now_ns();
 	l->wake_watch = (struct jt_watch){ .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
-					   .events = EPOLLIN,
-					   .fn = drain_wakes };
+		                           .events = EPOLLIN,
+		                           .fn = drain_wakes };
 	l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (l->epoll_fd < 0 || l->wake_watch.fd < 0 || jt__loop_watch(l, &l->wake_watch) < 0) {
 		int status = jt__fail(err, JT_EIO, "loop", "cannot create an event loop: %s",
-				      strerror(errno));
+		                      strerror(errno));
 
 		jt__loop_free(l);
 		return status;
@@ -231,7 +231,8 @@ static int wait_ms(const struct jt_loop *l, uint64_t max_wait_ns)
 	if (l->deferred || atomic_load(&l->stop_asked))
 		return 0;
 	if (l->n_timers)
-		wait_ns = JT_MIN(wait_ns, l->heap[1].due_ns > now_ns ? l->heap[1].due_ns - now_ns : 0);
+		wait_ns = JT_MIN(wait_ns,
+		                 l->heap[1].due_ns > now_ns ? l->heap[1].due_ns - now_ns : 0);
 	/* Rounded up: waking early would only mean to wait again. */
 	return (int)JT_MIN(wait_ns / JT_NS_PER_MS + (wait_ns % JT_NS_PER_MS != 0), 60000);
 }

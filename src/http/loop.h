@@ -33,7 +33,8 @@ uint64_t jt__loop_now_ns(const struct jt_loop *l);
 
 /* w->fd, events and fn are set. Level-triggered: fn is called as long as the condition holds. */
 int jt__loop_watch(struct jt_loop *l, struct jt_watch *w);
-void jt__loop_rearm(struct jt_loop *l, struct jt_watch *w, uint32_t events); /* no-op if unchanged */
+void jt__loop_rearm(struct jt_loop *l, struct jt_watch *w,
+                    uint32_t events); /* no-op if unchanged */
 /* Safe from any callback, also for watches with an event pending in this turn. */
 void jt__loop_unwatch(struct jt_loop *l, struct jt_watch *w);
 

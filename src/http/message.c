@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 #include "http/message.h"
-#include "jouletap/record.h"
 #include "llhttp.h"
 
 /*
@@ -36,12 +35,12 @@ struct jt_parser {
 	size_t n_framing;     /* … and how many of them came in earlier feeds */
 
 	bool requests;
-	bool no_body;    /* expected of the next response */
-	bool began;      /* something of the message was seen */
-	bool in_body;    /* the head is over: llhttp reads freely */
-	bool trailers;   /* the last chunk is over: lines again */
-	bool skip;       /* an interim response, which nobody is told of */
-	bool paused;     /* by the caller */
+	bool no_body;  /* expected of the next response */
+	bool began;    /* something of the message was seen */
+	bool in_body;  /* the head is over: llhttp reads freely */
+	bool trailers; /* the last chunk is over: lines again */
+	bool skip;     /* an interim response, which nobody is told of */
+	bool paused;   /* by the caller */
 	bool complete;
 
 	int status; /* of the failure, with what to answer and why */
@@ -249,7 +248,7 @@ static const llhttp_settings_t settings = {
 };
 
 struct jt_parser *jt__parser_new(bool requests, size_t max_head,
-				 const struct jt_parser_events *events, void *user)
+                                 const struct jt_parser_events *events, void *user)
 {
 	struct jt_parser *p = jt__alloc(1, sizeof(*p));
 
@@ -499,7 +498,7 @@ static void finish_message(struct jt_parser *p)
 }
 
 int jt__parser_feed(struct jt_parser *p, const char *bytes, size_t n, size_t *ret_used,
-		    struct jt_error *err)
+                    struct jt_error *err)
 {
 	size_t total = 0, used = 0;
 	bool go_on = p->in_body && p->paused;

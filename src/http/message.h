@@ -6,6 +6,7 @@
  * forwarded and never relayed raw. Pure.
  */
 #include "base/buf.h"
+#include "jouletap/record.h"
 
 struct jt_http_limits {
 	size_t max_head; /* bytes of start line and headers; 64 KiB */
@@ -74,7 +75,7 @@ struct jt_parser_events {
 
 /* Answers 1xx are skipped, trailers dropped. @events stays the caller's. NULL: no memory. */
 struct jt_parser *jt__parser_new(bool requests, size_t max_head,
-				 const struct jt_parser_events *events, void *user);
+                                 const struct jt_parser_events *events, void *user);
 void jt__parser_free(struct jt_parser *p); /* accepts NULL */
 /* Next response answers a HEAD request: it has no body whatever its head says. */
 void jt__parser_expect_no_body(struct jt_parser *p);
@@ -87,7 +88,7 @@ void jt__parser_expect_no_body(struct jt_parser *p);
  * @err says which rule.
  */
 int jt__parser_feed(struct jt_parser *p, const char *bytes, size_t n, size_t *ret_used,
-		    struct jt_error *err);
+                    struct jt_error *err);
 /* After a failure: the status to refuse the request with (400, 431, 501, 505). */
 uint32_t jt__parser_refusal(const struct jt_parser *p);
 /* The peer closed: JT_OK if that is a proper end here (fires end for a read-until-close body). */

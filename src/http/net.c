@@ -20,20 +20,21 @@ static bool is_port(const char *text)
 }
 
 int jt__net_split(const char *text, char *host, size_t host_size, char *port, size_t port_size,
-		  struct jt_error *err)
+                  struct jt_error *err)
 {
 	const char *colon = strrchr(text, ':');
 	size_t n = colon ? (size_t)(colon - text) : 0;
 
 	if (!colon || !is_port(colon + 1))
 		return jt__fail(err, JT_EINVAL, "http",
-				"'%s' has no port from 0 to 65535: write it as '127.0.0.1:8080'", text);
+		                "'%s' has no port from 0 to 65535: write it as '127.0.0.1:8080'",
+		                text);
 	if (n >= 2 && text[0] == '[' && text[n - 1] == ']') {
 		text++;
 		n -= 2;
 	} else if (memchr(text, ':', n)) {
 		return jt__fail(err, JT_EINVAL, "http",
-				"'%s' looks like an IPv6 address: write it as '[::1]:8080'", text);
+		                "'%s' looks like an IPv6 address: write it as '[::1]:8080'", text);
 	}
 	if (!jt__copy_text(host, host_size, text, n) ||
 	    !jt__copy_text(port, port_size, colon + 1, strlen(colon + 1)))
@@ -42,17 +43,17 @@ int jt__net_split(const char *text, char *host, size_t host_size, char *port, si
 }
 
 int jt__net_resolve(const char *host, const char *port, struct jt_address *ret_addresses, size_t n,
-		    size_t *ret_n, struct jt_error *err)
+                    size_t *ret_n, struct jt_error *err)
 {
 	const struct addrinfo hints = { .ai_family = AF_UNSPEC,
-					.ai_socktype = SOCK_STREAM,
-					.ai_flags = AI_PASSIVE | AI_NUMERICSERV };
+		                        .ai_socktype = SOCK_STREAM,
+		                        .ai_flags = AI_PASSIVE | AI_NUMERICSERV };
 	struct addrinfo *list;
 	int e = getaddrinfo(*host ? host : NULL, port, &hints, &list);
 
 	if (e)
 		return jt__fail(err, JT_ENOENT, "http", "cannot resolve '%s' port '%s': %s", host,
-				port, e == EAI_SYSTEM ? strerror(errno) : gai_strerror(e));
+		                port, e == EAI_SYSTEM ? strerror(errno) : gai_strerror(e));
 	*ret_n = 0;
 	for (struct addrinfo *a = list; a && *ret_n < n; a = a->ai_next) {
 		struct jt_address *out = &ret_addresses[(*ret_n)++];
@@ -71,7 +72,7 @@ static void describe(int fd, char out[JT_ADDRESS_TEXT])
 
 	if (getsockname(fd, (struct sockaddr *)&a.storage, &a.len) == 0)
 		getnameinfo((struct sockaddr *)&a.storage, a.len, host, sizeof(host), port,
-			    sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV);
+		            sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV);
 	snprintf(out, JT_ADDRESS_TEXT, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
 }
 
@@ -80,20 +81,20 @@ static int listen_failed(const char *address, struct jt_error *err)
 	switch (errno) {
 	case EADDRINUSE:
 		return jt__fail(err, JT_EIO, "http",
-				"'%s' is in use: stop the program that listens there, or choose "
-				"another port (0 for any free one)",
-				address);
+		                "'%s' is in use: stop the program that listens there, or choose "
+		                "another port (0 for any free one)",
+		                address);
 	case EACCES:
 		return jt__fail(err, JT_EPERM, "http",
-				"not allowed to listen on '%s': choose a port above 1023", address);
+		                "not allowed to listen on '%s': choose a port above 1023", address);
 	case EADDRNOTAVAIL:
 		return jt__fail(err, JT_EIO, "http",
-				"'%s' is not an address of this machine: try '127.0.0.1:8080', or "
-				"':8080' for every interface",
-				address);
+		                "'%s' is not an address of this machine: try '127.0.0.1:8080', or "
+		                "':8080' for every interface",
+		                address);
 	default:
 		return jt__fail(err, JT_EIO, "http", "cannot listen on '%s': %s", address,
-				strerror(errno));
+		                strerror(errno));
 	}
 }
 
@@ -116,7 +117,7 @@ static int listen_on(const struct jt_address *a, bool reuse_port)
 }
 
 int jt__net_listen(const char *address, bool reuse_port, int *ret_fd,
-		   char ret_address[JT_ADDRESS_TEXT], struct jt_error *err)
+                   char ret_address[JT_ADDRESS_TEXT], struct jt_error *err)
 {
 	char host[256], port[8];
 	struct jt_address a[4];

@@ -16,13 +16,13 @@ struct jt_address {
  * Port 0 is allowed.
  */
 int jt__net_split(const char *text, char *host, size_t host_size, char *port, size_t port_size,
-		  struct jt_error *err);
+                  struct jt_error *err);
 /* Asks the resolver, which may block; at most @n addresses in its order. *ret_n > 0 on success. */
 int jt__net_resolve(const char *host, const char *port, struct jt_address *ret_addresses, size_t n,
-		    size_t *ret_n, struct jt_error *err);
+                    size_t *ret_n, struct jt_error *err);
 /* The socket listens. @ret_address: what it is bound to, as text. */
 int jt__net_listen(const char *address, bool reuse_port, int *ret_fd,
-		   char ret_address[JT_ADDRESS_TEXT], struct jt_error *err);
+                   char ret_address[JT_ADDRESS_TEXT], struct jt_error *err);
 /* Begins to connect: writable when done. A descriptor, or -1 with errno. */
 int jt__net_connect(const struct jt_address *a);
 /* JT_OK, or JT_EIO with errno: what came of jt__net_connect(). */

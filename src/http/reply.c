@@ -74,7 +74,8 @@ static void output_framing(struct jt_exchange *ex, uint32_t status)
 	char text[64];
 
 	if (ex->left != JT_NONE && status != 204) {
-		snprintf(text, sizeof(text), "Content-Length: %llu\r\n", (unsigned long long)ex->left);
+		snprintf(text, sizeof(text), "Content-Length: %llu\r\n",
+		         (unsigned long long)ex->left);
 		output_text(c, text);
 	} else if (ex->chunked) {
 		output_text(c, "Transfer-Encoding: chunked\r\n");
@@ -102,11 +103,12 @@ static void choose_framing(struct jt_exchange *ex, uint32_t status, uint64_t con
 
 static bool is_usable(const struct jt_exchange *ex)
 {
-	return conn_of(ex)->active && !conn_of(ex)->closed && !ex->over && !ex->ended && !ex->aborted;
+	return conn_of(ex)->active && !conn_of(ex)->closed && !ex->over && !ex->ended &&
+	       !ex->aborted;
 }
 
 void jt__exchange_start(struct jt_exchange *ex, uint32_t status, const struct jt_header *headers,
-			size_t n_headers, uint64_t content_length)
+                        size_t n_headers, uint64_t content_length)
 {
 	struct jt_conn *c = conn_of(ex);
 	char line[80];
@@ -198,7 +200,7 @@ bool jt__exchange_full(const struct jt_exchange *ex)
 }
 
 void jt__exchange_reply(struct jt_exchange *ex, uint32_t status, const char *content_type,
-			const void *body, size_t n)
+                        const void *body, size_t n)
 {
 	const struct jt_header type = { "Content-Type", 12, content_type, strlen(content_type) };
 
@@ -210,7 +212,7 @@ void jt__exchange_reply(struct jt_exchange *ex, uint32_t status, const char *con
 }
 
 void jt__exchange_reply_error(struct jt_exchange *ex, uint32_t status, const char *type,
-			      const char *fmt, ...)
+                              const char *fmt, ...)
 {
 	char message[512];
 	struct jt_buf json;
@@ -229,6 +231,6 @@ void jt__exchange_reply_error(struct jt_exchange *ex, uint32_t status, const cha
 		jt__exchange_abort(ex);
 	else
 		jt__exchange_reply(ex, status, "application/json", jt__buf_bytes(&json),
-				   jt__buf_len(&json));
+		                   jt__buf_len(&json));
 	jt__buf_fini(&json);
 }

@@ -67,8 +67,8 @@ struct jt_server_handler {
 
 /* @h and what @o points to stay the caller's; @h must outlive the server. */
 int jt__server_new(struct jt_loop *l, const struct jt_server_options *o,
-		   const struct jt_server_handler *h, void *user, struct jt_server **ret_server,
-		   struct jt_error *err);
+                   const struct jt_server_handler *h, void *user, struct jt_server **ret_server,
+                   struct jt_error *err);
 /* Closes everything at once (over() with complete = false for open exchanges). Accepts NULL. */
 void jt__server_free(struct jt_server *s);
 /* "127.0.0.1:43210": what it listens on, with the port the kernel chose. */
@@ -94,7 +94,7 @@ void *jt__exchange_user(const struct jt_exchange *ex);
  * jt__exchange_end() or jt__exchange_abort().
  */
 void jt__exchange_start(struct jt_exchange *ex, uint32_t status, const struct jt_header *headers,
-			size_t n_headers, uint64_t content_length);
+                        size_t n_headers, uint64_t content_length);
 /* Sent at the latest at the end of the turn. */
 void jt__exchange_write(struct jt_exchange *ex, const void *bytes, size_t n);
 /* With less than content_length written, the same as jt__exchange_abort(). */
@@ -109,9 +109,9 @@ bool jt__exchange_started(const struct jt_exchange *ex);
 bool jt__exchange_full(const struct jt_exchange *ex);
 /* start + write + end with a Content-Length. */
 void jt__exchange_reply(struct jt_exchange *ex, uint32_t status, const char *content_type,
-			const void *body, size_t n);
+                        const void *body, size_t n);
 /* {"error":{"message":…,"type":…,"code":status}} as OpenAI clients expect it. */
 void jt__exchange_reply_error(struct jt_exchange *ex, uint32_t status, const char *type,
-			      const char *fmt, ...) JT_PRINTF(4, 5);
+                              const char *fmt, ...) JT_PRINTF(4, 5);
 
 #endif

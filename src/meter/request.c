@@ -378,6 +378,14 @@ int jt_request_peek(struct jt_meter *m, uint64_t now_ns, uint64_t request, struc
 	}
 	if (!known)
 		return JT_EAGAIN;
+	if (r->load.phase_unknown) { /* the engine's times, if it tells, come with the end */
+		const struct jt_phase_times nothing_known = {
+			.engine_ns = { JT_NONE, JT_NONE, JT_NONE },
+			.prefill_ratio = r->service->weigher.prefill_ratio,
+		};
+
+		jt__relabel(&nothing_known, uj);
+	}
 	record->prefill_uj = uj[JT_PHASE_PREFILL];
 	record->decode_uj = uj[JT_PHASE_DECODE];
 	record->total_uj = uj[JT_PHASE_PREFILL] + uj[JT_PHASE_DECODE];

@@ -182,6 +182,7 @@ static void cpumodel_describe(const void *state, size_t i, struct jt_domain *ret
 		               .valid = JT_HAS_ENERGY | JT_HAS_POWER };
 
 	(void)i;
+	d.sensor.max_power_mw = (uint32_t)(c->model.n_cpus * BUSY_W * 1e3);
 	snprintf(d.device, sizeof(d.device), "%u logical CPUs, modelled from their utilisation",
 	         c->model.n_cpus);
 	snprintf(d.missing, sizeof(d.missing),

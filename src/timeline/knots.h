@@ -57,7 +57,9 @@ struct jt_timeline {
 
 static inline const struct jt_knot *jt__knot(const struct jt_timeline *tl, size_t i)
 {
-	return &tl->knots[(tl->first + i) % tl->capacity];
+	size_t at = tl->first + i; /* less than two turns: no division where every event passes */
+
+	return &tl->knots[at < tl->capacity ? at : at - tl->capacity];
 }
 
 #endif

@@ -34,17 +34,18 @@ const struct jt_sensor jt_sensors[] = {
 	{ 0 },
 };
 
-/* What a board's name contains, the longer first where one contains the other. */
+/* What a board's name contains: the first that fits, so what contains another stands before it. */
 static const struct { const char *part, *kind; } boards[] = {
+	{ " Ada", "ada" }, { "RTX A", "ga10x" },
 	{ "GB200", "blackwell" }, { "GB300", "blackwell" }, { "B100", "blackwell" }, { "B200", "blackwell" },
 	{ "B300", "blackwell" }, { "RTX 50", "blackwell" }, { "RTX PRO 6000", "blackwell" },
 	{ "GH200", "gh100" }, { "H100", "gh100" }, { "H200", "gh100" }, { "H800", "gh100" }, { "H20", "gh100" },
 	{ "A100", "ga100" }, { "A800", "ga100" }, { "A30", "ga100" },
-	{ "6000 Ada", "ada" }, { "5000 Ada", "ada" }, { "4000 Ada", "ada" }, { "L40", "ada" }, { "L20", "ada" },
-	{ "L4", "ada" }, { "RTX 40", "ada" }, { "RTX40", "ada" },
-	{ "A40", "ga10x" }, { "A10", "ga10x" }, { "A16", "ga10x" }, { "A2", "ga10x" }, { "RTX A", "ga10x" },
+	{ "L40", "ada" }, { "L20", "ada" }, { "L4", "ada" }, { "RTX 40", "ada" }, { "RTX40", "ada" },
+	{ "A40", "ga10x" }, { "A10", "ga10x" }, { "A16", "ga10x" }, { "A2", "ga10x" },
 	{ "RTX 30", "ga10x" }, { "RTX30", "ga10x" },
 	{ "T4", "turing" }, { "RTX 20", "turing" }, { "TITAN RTX", "turing" }, { "Quadro RTX", "turing" },
+	{ "GTX 16", "turing" },
 	{ "V100", "volta" }, { "TITAN V", "volta" },
 	{ "P100", "pascal" }, { "P40", "pascal" }, { "P4", "pascal" }, { "GTX 10", "pascal" },
 };

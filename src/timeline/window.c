@@ -40,6 +40,8 @@ static size_t find_segment(struct jt_timeline *tl, uint64_t t_ns)
 
 static uint64_t between(uint64_t a, uint64_t b, uint64_t part, uint64_t whole)
 {
+	if (b == a || b - a == whole)
+		return b == a ? a : a + part;
 	return a + (uint64_t)((unsigned __int128)(b - a) * part / whole);
 }
 
@@ -77,7 +79,7 @@ uint64_t jt_timeline_at(struct jt_timeline *tl, uint64_t t_ns)
 static double edge_uj(struct jt_timeline *tl, uint64_t t_ns)
 {
 	const struct jt_knot *a, *b;
-	double length_ns, x, mean_mw, room_mw, up, down, located_ns;
+	double before_ns, after_ns, mean_mw, room_mw, up, down, located_ns;
 	size_t i;
 
 	if (tl->n < 2 || t_ns < jt_timeline_start_ns(tl) || t_ns > jt_timeline_closed_ns(tl))
@@ -88,13 +90,13 @@ static double edge_uj(struct jt_timeline *tl, uint64_t t_ns)
 	located_ns = (double)JT_MAX(a->edge_ns, b->edge_ns);
 	if (b->derived_ns > a->derived_ns) /* power: the range around here, for as long as the sensor blurs */
 		return located_ns * (b->high_mw - b->low_mw) * 1e-6;
-	length_ns = (double)(b->t_ns - a->t_ns);
-	x = (double)(t_ns - a->t_ns) / length_ns;
-	mean_mw = (double)(b->e_uj - a->e_uj) / length_ns * 1e6;
+	before_ns = (double)(t_ns - a->t_ns);
+	after_ns = (double)(b->t_ns - t_ns);
+	mean_mw = (double)(b->e_uj - a->e_uj) * 1e6 / (before_ns + after_ns);
 	room_mw = JT_MAX(b->high_mw - mean_mw, 0);
-	up = JT_MIN(x * room_mw, (1 - x) * mean_mw);
-	down = JT_MIN((1 - x) * room_mw, x * mean_mw);
-	return (JT_MAX(up, down) * length_ns + located_ns * b->high_mw) * 1e-6;
+	up = JT_MIN(before_ns * room_mw, after_ns * mean_mw);
+	down = JT_MIN(after_ns * room_mw, before_ns * mean_mw);
+	return (JT_MAX(up, down) + located_ns * b->high_mw) * 1e-6;
 }
 
 void jt__timeline_probe(struct jt_timeline *tl, uint64_t t_ns, struct jt_probe *ret_probe)

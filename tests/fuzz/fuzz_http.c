@@ -8,7 +8,6 @@
 #include <string.h>
 #include "base/rng.h"
 #include "http/message.h"
-#include "jouletap/record.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

@@ -132,6 +132,10 @@ class Gateway:
     def metrics(self):
         return Metrics(http1.fetch(self.admin, "GET", "/metrics").body.decode())
 
+    def warm_up(self):
+        """Waits until energy is metered."""
+        return wait_for(lambda: self.metrics().domains(), 10, lambda: "the first readings")
+
     def rss_kb(self):
         with open(f"/proc/{self.process.pid}/status") as f:
             return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1))

@@ -17,16 +17,17 @@
 #include "base/clock.h"
 #include "http/loop.h"
 
-#define PATIENCE_NS (10 * JT_NS_PER_S) /* a busy machine; nothing waits this long when all is well */
+#define PATIENCE_NS                                                                                \
+	(10 * JT_NS_PER_S) /* a busy machine; nothing waits this long when all is well */
 
 /* Turns @l until @cond holds. The value says whether it came to hold. */
-#define turn_until(l, cond)                                                \
-	({                                                                 \
-		uint64_t give_up_ns_ = jt__now_ns() + PATIENCE_NS;         \
-		bool holds_;                                               \
-		while (!(holds_ = (cond)) && jt__now_ns() < give_up_ns_)   \
-			jt__loop_turn(l, JT_NS_PER_MS);                    \
-		holds_;                                                    \
+#define turn_until(l, cond)                                                                        \
+	({                                                                                         \
+		uint64_t give_up_ns_ = jt__now_ns() + PATIENCE_NS;                                 \
+		bool holds_;                                                                       \
+		while (!(holds_ = (cond)) && jt__now_ns() < give_up_ns_)                           \
+			jt__loop_turn(l, JT_NS_PER_MS);                                            \
+		holds_;                                                                            \
 	})
 
 static inline void turn_for(struct jt_loop *l, uint64_t ns)
@@ -46,8 +47,8 @@ static inline void never_block(int fd)
 static inline int dial(const char *address, int receive_buffer)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET,
-				 .sin_port = htons((uint16_t)atoi(strrchr(address, ':') + 1)),
-				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+		                 .sin_port = htons((uint16_t)atoi(strrchr(address, ':') + 1)),
+		                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (receive_buffer)

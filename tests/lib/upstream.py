@@ -220,16 +220,16 @@ class Capture:
         self.request, _, rest = rest.partition(b"\n<<< ")
         head, _, self.body = rest.partition(b"\r\n\r\n" if b"\r\n\r\n" in rest else b"\n\n")
         self.head = http1.Head(head.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
-        self.cut = self.body.endswith(b"<<< client closed\n")
-        if self.cut:
-            self.body = self.body[: -len(b"<<< client closed\n")]
+        self.body, _, _ = self.body.partition(b"\n<<< client closed")
         self.stream = self.head.get("content-type", "").startswith("text/event-stream")
         self.chunked = self.head.get("transfer-encoding") == "chunked"
 
-    def wire_head(self, keep_alive=True):
-        """The head as it was, less the word that the connection ends."""
-        lines = [self.head.start] + [f"{n}: {v}" for n, v in self.head.headers
-                                     if not (keep_alive and n == "connection")]
+    def wire_head(self):
+        """The head as it was, less the word that the connection ends, with the length that the body has here."""
+        lines = [self.head.start]
+        for name, value in self.head.headers:
+            if name != "connection":
+                lines.append(f"{name}: {len(self.body) if name == 'content-length' else value}")
         return "\r\n".join(lines).encode() + b"\r\n\r\n"
 
     def wire_body(self):

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/client.h"
-#include "jouletap/record.h"
 #include "sockets.h"
 #include "tap.h"
 
@@ -96,10 +95,10 @@ static void call_over(void *user, struct jt_call *c, int status, const struct jt
 }
 
 static const struct jt_call_handler handler = { call_head, call_body, call_turn, call_writable,
-						call_over };
+	                                        call_over };
 
 static void start_any(struct rig *r, struct told *t, const char *request, bool replayable,
-		      bool head_only)
+                      bool head_only)
 {
 	struct jt_buf b;
 
@@ -293,7 +292,7 @@ static void calls_again_when_a_pooled_connection_is_dead(void)
 				hang_up(&r);
 			else
 				setsockopt(r.upstream, SOL_SOCKET, SO_LINGER,
-					   &(struct linger){ .l_onoff = 1 }, sizeof(struct linger));
+				           &(struct linger){ .l_onoff = 1 }, sizeof(struct linger));
 			hang_up(&r);
 		}
 		check(answer_phone(&r));
@@ -341,7 +340,8 @@ static void throws_away_a_pooled_connection_that_speaks(void)
 		start(&r, &t, REQUEST, replayable);
 		check(answer_phone(&r));
 		say_text(r.loop, r.upstream, OK_HELLO);
-		check(turn_until(r.loop, t.overs == 1) && t.status == JT_OK && body_is(&t, "hello"));
+		check(turn_until(r.loop, t.overs == 1) && t.status == JT_OK &&
+		      body_is(&t, "hello"));
 		close_rig(&r, &t);
 	}
 }
@@ -408,7 +408,8 @@ static void says_when_nobody_listens(void)
 	start(&r, &t, REQUEST, true);
 	check(turn_until(r.loop, t.overs == 1));
 	check(t.status == JT_EIO && t.heads == 0);
-	check(strstr(t.err.message, "Connection refused") && strstr(t.err.message, "is it running?"));
+	check(strstr(t.err.message, "Connection refused") &&
+	      strstr(t.err.message, "is it running?"));
 	r.listener = -1;
 	close_rig(&r, &t);
 }
@@ -554,7 +555,8 @@ static void a_paused_call_reads_no_more_than_it_had(void)
 	t.act = NOTHING;
 	jt__call_pause(t.call, false);
 	while (n < 67108864 && t.overs == 0) {
-		ssize_t sent = send(r.upstream, piece, JT_MIN(sizeof(piece), 67108864 - n), MSG_NOSIGNAL);
+		ssize_t sent =
+			send(r.upstream, piece, JT_MIN(sizeof(piece), 67108864 - n), MSG_NOSIGNAL);
 
 		n += sent > 0 ? (size_t)sent : 0;
 		jt__loop_turn(r.loop, 0);
@@ -579,7 +581,7 @@ static void a_paused_call_does_not_time_out_but_notices_a_reset(void)
 	turn_for(r.loop, 40 * JT_NS_PER_MS);
 	check(t.overs == 0);
 	setsockopt(r.upstream, SOL_SOCKET, SO_LINGER, &(struct linger){ .l_onoff = 1 },
-		   sizeof(struct linger));
+	           sizeof(struct linger));
 	hang_up(&r);
 	check(turn_until(r.loop, t.overs == 1) && t.status == JT_EIO);
 	close_rig(&r, &t);
@@ -603,7 +605,8 @@ static void sends_a_body_piece_by_piece_against_backpressure(void)
 			jt__call_send(t.call, piece, sizeof(piece));
 	check(sent < want); /* nobody reads */
 	check(turn_until(r.loop, ({
-				 for (; sent < want && !jt__call_full(t.call); sent += sizeof(piece))
+				 for (; sent < want && !jt__call_full(t.call);
+		                      sent += sizeof(piece))
 					 jt__call_send(t.call, piece, sizeof(piece));
 				 hear(r.upstream, &r.request);
 				 got += jt__buf_len(&r.request);

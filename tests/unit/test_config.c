@@ -62,7 +62,7 @@ static void the_template_means_what_it_says(void)
 static void names_what_does_not_act_yet_in_one_sentence(void)
 {
 	struct jt_config *c = parse("routing:\n  task_classes:\n    a: {model: m, max_tokens: 5}\n"
-				    "    b: {model: n}\ntelemetry: {retention_days: 3}\n");
+	                            "    b: {model: n}\ntelemetry: {retention_days: 3}\n");
 	struct jt_buf b;
 
 	jt__buf_init(&b, 1024);
@@ -70,8 +70,9 @@ static void names_what_does_not_act_yet_in_one_sentence(void)
 		return;
 	check(jt__config_inactive(c, &b));
 	jt__buf_append(&b, "", 1);
-	check_text(jt__buf_bytes(&b), "set but without effect yet: routing.task_classes.*.model, "
-				      "routing.task_classes.*.max_tokens, telemetry.retention_days");
+	check_text(jt__buf_bytes(&b),
+	           "set but without effect yet: routing.task_classes.*.model, "
+	           "routing.task_classes.*.max_tokens, telemetry.retention_days");
 	jt__config_free(c);
 	jt__buf_clear(&b);
 	c = parse("listen: 0.0.0.0:80\n");
@@ -105,14 +106,15 @@ static void upstreams_alone_are_enough(void)
 
 static void everything_can_be_said(void)
 {
-	struct jt_config *c = parse(
-		"listen: '[::1]:0'\nworkers: 3\n"
-		"metering:\n  policy: tokens\n  idle_power_w: {gpu:0: 61.5, gpu:1: 0}\n  root: /tmp/x\n"
-		"  nvml_library: ./fake.so\n  recording: r.jsonl\n"
-		"limits: {max_connections: 7}\ntimeouts: {first_byte_s: 0.25}\n"
-		"upstreams:\n- name: a\n  url: http://[fe80::1]\n  models: [m, \"n/1\"]\n"
-		"  domains: [gpu:0, gpu:1]\n  architecture: c.json\n  gpu: H100\n"
-		"- url: HTTP://b-2.example\n");
+	struct jt_config *c =
+		parse("listen: '[::1]:0'\nworkers: 3\n"
+	              "metering:\n  policy: tokens\n  idle_power_w: {gpu:0: 61.5, gpu:1: 0}\n  "
+	              "root: /tmp/x\n"
+	              "  nvml_library: ./fake.so\n  recording: r.jsonl\n"
+	              "limits: {max_connections: 7}\ntimeouts: {first_byte_s: 0.25}\n"
+	              "upstreams:\n- name: a\n  url: http://[fe80::1]\n  models: [m, \"n/1\"]\n"
+	              "  domains: [gpu:0, gpu:1]\n  architecture: c.json\n  gpu: H100\n"
+	              "- url: HTTP://b-2.example\n");
 
 	if (!check(c != NULL))
 		return;
@@ -131,7 +133,7 @@ static void everything_can_be_said(void)
 static void an_alias_stands_for_what_it_names(void)
 {
 	struct jt_config *c = parse("upstreams:\n- url: http://a\n  models: &m [x, y]\n"
-				    "- url: http://b\n  models: *m\n");
+	                            "- url: http://b\n  models: *m\n");
 
 	check(c && c->upstreams[1].n_models == 2);
 	jt__config_free(c);
@@ -233,15 +235,16 @@ static void lists_end_at_their_limit(void)
 {
 	check_text(complaint_of_many("upstreams:\n", "- url: http://h", "", 64), "accepted");
 	check_text(complaint_of_many("upstreams:\n", "- url: http://h", "", 65),
-		   "x.yaml:2: 'upstreams' has 65 items, more than the 64 that are allowed");
-	check_text(complaint_of_many("routing:\n  task_classes:\n", "    c", ": {}", 65),
-		   "x.yaml:3: 'routing.task_classes' has 65 items, more than the 64 that are allowed");
+	           "x.yaml:2: 'upstreams' has 65 items, more than the 64 that are allowed");
+	check_text(
+		complaint_of_many("routing:\n  task_classes:\n", "    c", ": {}", 65),
+		"x.yaml:3: 'routing.task_classes' has 65 items, more than the 64 that are allowed");
 }
 
 static void a_file_beyond_1_mib_is_refused(void)
 {
 	check_text(complaint_of_many("", "# line ", " of a file", 50000),
-		   "x.yaml: the file is larger than 1 MiB");
+	           "x.yaml: the file is larger than 1 MiB");
 }
 
 /* Nine levels of nine would be 387 million items, were they ever expanded. */
@@ -252,12 +255,12 @@ static void an_alias_bomb_is_defused(void)
 	jt__buf_init(&b, 4096);
 	jt__buf_append_text(&b, "a: &a [x,x,x,x,x,x,x,x,x]\n");
 	for (char c = 'b'; c <= 'i'; c++)
-		jt__buf_printf(&b, "%c: &%c [*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c]\n", c, c, c - 1, c - 1,
-			       c - 1, c - 1, c - 1, c - 1, c - 1, c - 1, c - 1);
+		jt__buf_printf(&b, "%c: &%c [*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c]\n", c, c, c - 1,
+		               c - 1, c - 1, c - 1, c - 1, c - 1, c - 1, c - 1, c - 1);
 	jt__buf_append(&b, "", 1);
 	check(strncmp(complaint(jt__buf_bytes(&b)), "x.yaml:1: unknown key 'a'", 25) == 0);
 	check_text(complaint("upstreams: &u\n- models: *u\n  url: http://a\n"),
-		   "x.yaml:2: 'upstreams[0].models[0]' must be text, not a section");
+	           "x.yaml:2: 'upstreams[0].models[0]' must be text, not a section");
 	jt__buf_fini(&b);
 }
 
@@ -319,8 +322,8 @@ static void every_default_is_itself_valid(void)
 	struct jt_config *cfg = calloc(1, sizeof(*cfg));
 
 	for (const struct jt_key *k = jt__config_keys; k->path; k++)
-		if (k->fallback && !check(jt__key_set(k, cfg, k->fallback, strlen(k->fallback), false,
-						      &err) == JT_OK))
+		if (k->fallback && !check(jt__key_set(k, cfg, k->fallback, strlen(k->fallback),
+		                                      false, &err) == JT_OK))
 			printf("# %s: %s\n", k->path, err.message);
 	free(cfg);
 }

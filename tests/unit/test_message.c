@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 #include "http/message.h"
-#include "jouletap/record.h"
 #include "tap.h"
 
 /* What the parser said, as text: "POST /x 1 [host: a]|body|." */
@@ -231,14 +230,13 @@ static void check_says(bool request, const struct message *m)
 	for (int pause = 0; pause < 2; pause++) {
 		for (size_t split = 0; split <= n; split++) {
 			struct script s = { .pause_head = pause,
-					    .pause_body = pause,
-					    .pause_end = pause };
+				            .pause_body = pause,
+				            .pause_end = pause };
 			struct jt_parser *p = jt__parser_new(request, 64 << 10, &events, &s);
 
 			jt__buf_init(&s.text, 64 << 10);
 			if (!check(feed_split(p, m->bytes, n, split) == JT_OK) ||
-			    !check_text(text_of(&s), m->says) ||
-			    !check(!jt__parser_in_message(p)))
+			    !check_text(text_of(&s), m->says) || !check(!jt__parser_in_message(p)))
 				printf("# split at %zu of %s\n", split, m->bytes);
 			jt__parser_free(p);
 			jt__buf_fini(&s.text);
@@ -290,8 +288,8 @@ static void refuses_what_two_readers_could_understand_differently(void)
 
 			if (!check(feed_once(true, refused[i].bytes, n, split, &status) < 0) ||
 			    !check(!refused[i].status || status == refused[i].status)) {
-				printf("# %u, not %u, split at %zu: %s\n", status, refused[i].status,
-				       split, refused[i].bytes);
+				printf("# %u, not %u, split at %zu: %s\n", status,
+				       refused[i].status, split, refused[i].bytes);
 				break;
 			}
 		}
@@ -320,7 +318,8 @@ static void refuses_bad_chunks(void)
 		for (size_t split = 0; split <= n; split++) {
 			uint32_t status = 0;
 
-			if (!check(feed_once(true, bad_chunks[i], n, split, &status) == JT_EINVAL)) {
+			if (!check(feed_once(true, bad_chunks[i], n, split, &status) ==
+			           JT_EINVAL)) {
 				printf("# split at %zu: %s\n", split,
 				       bad_chunks[i] + strlen(CHUNKED));
 				break;
@@ -334,8 +333,8 @@ static void refuses_bad_responses(void)
 	for (size_t i = 0; i < JT_ARRAY_LEN(bad_responses); i++) {
 		uint32_t status;
 
-		if (!check(feed_once(false, bad_responses[i], strlen(bad_responses[i]), 0, &status) <
-			   0))
+		if (!check(feed_once(false, bad_responses[i], strlen(bad_responses[i]), 0,
+		                     &status) < 0))
 			printf("# %s\n", bad_responses[i]);
 	}
 }
@@ -457,10 +456,11 @@ static int ignore_end(void *user)
 
 static void finds_headers_and_tells_hop_by_hop_ones(void)
 {
-	static const char bytes[] = "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, X-Mine\r\n"
-				    "Keep-Alive: timeout=5\r\nTE: trailers\r\nUpgrade: h2c\r\n"
-				    "Proxy-Authorization: x\r\nX-Mine: 1\r\nX-Min: 2\r\n"
-				    "Accept: z\r\n\r\n";
+	static const char bytes[] =
+		"GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, X-Mine\r\n"
+		"Keep-Alive: timeout=5\r\nTE: trailers\r\nUpgrade: h2c\r\n"
+		"Proxy-Authorization: x\r\nX-Mine: 1\r\nX-Min: 2\r\n"
+		"Accept: z\r\n\r\n";
 	static const bool hop[] = { false, true, true, true, true, true, true, false, false };
 	static const struct jt_parser_events keep = { keep_head, ignore_body, ignore_end };
 	const struct jt_head *h = NULL;

@@ -157,16 +157,16 @@ static void help_follows_from_the_table(void)
 	char *text = printed(jt__opt_help);
 
 	check_text(text, "usage: jouletap try [OPTION]… FILE…\n\nTries *things*.\n\nOptions:\n"
-			 "  -j, --json                   as JSON\n"
-			 "  -q, --quiet                  say less\n"
-			 "  -f, --file FILE              read FILE\n"
-			 "      --policy equal|tokens    how (default equal)\n"
-			 "  -n, --count N                how many\n"
-			 "      --speed X                how fast (default 1.5)\n"
-			 "  -w, --window FROM:TO         a part; may be repeated\n"
-			 "  -h, --help                   print this and exit\n"
-			 "\nExamples:\n  jouletap try x\n"
-			 "\nExit codes: 0 success, 1 failure, 2 wrong usage.\n");
+	                 "  -j, --json                   as JSON\n"
+	                 "  -q, --quiet                  say less\n"
+	                 "  -f, --file FILE              read FILE\n"
+	                 "      --policy equal|tokens    how (default equal)\n"
+	                 "  -n, --count N                how many\n"
+	                 "      --speed X                how fast (default 1.5)\n"
+	                 "  -w, --window FROM:TO         a part; may be repeated\n"
+	                 "  -h, --help                   print this and exit\n"
+	                 "\nExamples:\n  jouletap try x\n"
+	                 "\nExit codes: 0 success, 1 failure, 2 wrong usage.\n");
 	free(text);
 }
 

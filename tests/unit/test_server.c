@@ -2,7 +2,6 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include "http/server.h"
-#include "jouletap/record.h"
 #include "sockets.h"
 #include "tap.h"
 
@@ -59,8 +58,11 @@ static void echo(struct jt_exchange *ex)
 
 	jt__buf_init(&b, 1 << 20);
 	jt__buf_printf(&b, "<%s %s %.*s>", h->method, h->target, (int)jt__buf_len(body),
-		       jt__buf_len(body) ? jt__buf_bytes(body) : "");
-	jt__exchange_reply(ex, 200, "text/plain", jt__buf_bytes(&b), jt__buf_len(&b));
+	               jt__buf_len(body) ? jt__buf_bytes(body) : "");
+	if (b.failed)
+		jt__exchange_abort(ex);
+	else
+		jt__exchange_reply(ex, 200, "text/plain", jt__buf_bytes(&b), jt__buf_len(&b));
 	jt__buf_fini(&b);
 }
 
@@ -114,9 +116,9 @@ static void app_over(void *user, struct jt_exchange *ex, bool complete)
 }
 
 static const struct jt_server_handler app = { app_head, app_request, app_body, app_writable,
-					      app_over };
+	                                      app_over };
 static const struct jt_server_handler app_without_head = { NULL, app_request, app_body,
-							   app_writable, app_over };
+	                                                   app_writable, app_over };
 
 static void open_rig(struct rig *r, const struct jt_server_options *o)
 {
@@ -145,7 +147,7 @@ static int call(struct rig *r)
 }
 
 #define GET(target) "GET " target " HTTP/1.1\r\nHost: a\r\n\r\n"
-#define POST_CHUNKED(target) \
+#define POST_CHUNKED(target)                                                                       \
 	"POST " target " HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 struct dialogue {
@@ -215,7 +217,7 @@ static void says_what_the_protocol_says(void)
 				   all = true;
 				   for (int k = 0; k < 3; k++)
 					   all = all && (!d->hear[k] ||
-							 strstr(jt__buf_bytes(&b), d->hear[k]));
+				                         strstr(jt__buf_bytes(&b), d->hear[k]));
 				   all && (closed || !d->closes);
 			   }));
 		for (int k = 0; k < 5 && !closed; k++) {
@@ -236,8 +238,9 @@ static void says_what_the_protocol_says(void)
 
 static void takes_a_request_split_at_every_byte(void)
 {
-	static const char request[] = "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
-				      "\r\n5\r\nhello\r\n0\r\n\r\n";
+	static const char request[] =
+		"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
+		"\r\n5\r\nhello\r\n0\r\n\r\n";
 	struct rig r;
 	struct jt_buf b;
 	int fd;
@@ -277,18 +280,20 @@ static void writes_chunks_as_they_come_and_lengths_when_known(void)
 	jt__exchange_write(r.last, "0123456789abcdef!", 17);
 	jt__exchange_end(r.last);
 	jt__exchange_write(r.last, "after", 5);
-	check(turn_until(r.loop, heard(fd, &b, "4\r\none,\r\n11\r\n0123456789abcdef!\r\n0\r\n\r\n")));
+	check(turn_until(r.loop,
+	                 heard(fd, &b, "4\r\none,\r\n11\r\n0123456789abcdef!\r\n0\r\n\r\n")));
 	check(r.complete == 1);
 
 	jt__buf_clear(&b);
 	say_text(r.loop, fd, GET("/wait"));
 	check(turn_until(r.loop, r.last));
-	jt__exchange_start(r.last, 200,
-			   &(struct jt_header){ "X-Two", 5, "a\r\nInjected: b", 14 }, 1, 4);
+	jt__exchange_start(r.last, 200, &(struct jt_header){ "X-Two", 5, "a\r\nInjected: b", 14 },
+	                   1, 4);
 	jt__exchange_write(r.last, "abcdefgh", 8); /* more than was promised */
 	jt__exchange_end(r.last);
 	check(turn_until(r.loop, heard(fd, &b, "\r\n\r\nabcd")));
-	check(strstr(jt__buf_bytes(&b), "X-Two: a  Injected: b\r\n") && !strstr(jt__buf_bytes(&b), "abcde"));
+	check(strstr(jt__buf_bytes(&b), "X-Two: a  Injected: b\r\n") &&
+	      !strstr(jt__buf_bytes(&b), "abcde"));
 
 	jt__buf_clear(&b);
 	say_text(r.loop, fd, GET("/wait"));
@@ -323,7 +328,7 @@ static void ends_an_http_1_0_stream_by_closing(void)
 		else
 			jt__exchange_end(r.last);
 		check(turn_until(r.loop, (n = recv(fd, (char[8]){ 0 }, 8, MSG_DONTWAIT)) >= 0 ||
-						 errno != EAGAIN));
+		                                 errno != EAGAIN));
 		/* Only a reset can say that the answer is cut. */
 		check(aborted ? n < 0 && errno == ECONNRESET : n == 0);
 		close(fd);
@@ -349,7 +354,7 @@ static void notices_a_client_that_leaves_while_it_waits(void)
 			fd = call(&r);
 			/* A pipelined request behind it changes nothing. */
 			snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: a\r\n\r\n%s",
-				 targets[i], i ? GET("/next") : "");
+			         targets[i], i ? GET("/next") : "");
 			say_text(r.loop, fd, request);
 			check(turn_until(r.loop, r.last));
 			jt__loop_turn(r.loop, 0);
@@ -415,7 +420,7 @@ static void a_slow_reader_holds_back_its_stream_and_nothing_grows(void)
 	check(written < want && r.writables < 100);
 	turn_until(r.loop, ({
 			   for (; r.last && written < want && !jt__exchange_full(r.last);
-				written += sizeof(piece))
+		                written += sizeof(piece))
 				   jt__exchange_write(r.last, piece, sizeof(piece));
 			   if (r.last && written == want)
 				   jt__exchange_end(r.last);
@@ -442,7 +447,8 @@ static void pauses_a_streamed_body(void)
 	open_rig(&r, NULL);
 	jt__buf_init(&b, 1 << 20);
 	fd = call(&r);
-	say_text(r.loop, fd, "POST /upload-pause HTTP/1.1\r\nHost: a\r\nContent-Length: 33554432\r\n\r\n");
+	say_text(r.loop, fd,
+	         "POST /upload-pause HTTP/1.1\r\nHost: a\r\nContent-Length: 33554432\r\n\r\n");
 	say(r.loop, fd, piece, 100);
 	check(turn_until(r.loop, r.last));
 	seen = r.body_bytes;
@@ -453,8 +459,8 @@ static void pauses_a_streamed_body(void)
 	check(r.body_bytes == seen && seen <= JT_LOOP_SCRATCH);
 	jt__exchange_pause_body(r.last, false);
 	check(turn_until(r.loop, r.body_bytes == seen + 5 * sizeof(piece) ||
-					 (r.body_bytes > seen && r.last &&
-					  (jt__exchange_pause_body(r.last, false), false))));
+	                                 (r.body_bytes > seen && r.last &&
+	                                  (jt__exchange_pause_body(r.last, false), false))));
 	close(fd);
 	check(turn_until(r.loop, r.incomplete == 1));
 	close_rig(&r);
@@ -531,7 +537,8 @@ static void gives_up_on_slow_clients(void)
 		{ GET("/ok"), "<GET /ok >" },
 		{ "GET / HTTP/1.1\r\nHos", "HTTP/1.1 408 Request Timeout\r\n" },
 		{ "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhel", "HTTP/1.1 408" },
-		{ "POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhel", "HTTP/1.1 408" },
+		{ "POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhel",
+		  "HTTP/1.1 408" },
 	};
 	struct jt_server_options o = JT_SERVER_OPTIONS_INIT;
 
@@ -641,7 +648,8 @@ static void drains_without_cutting_anyone_off(void)
 	jt__exchange_write(r.last, "two", 3);
 	jt__exchange_end(r.last);
 	jt__buf_clear(&b);
-	check(turn_until(r.loop, hear(busy, &b)) && strstr(jt__buf_bytes(&b), "3\r\ntwo\r\n0\r\n\r\n"));
+	check(turn_until(r.loop, hear(busy, &b)) &&
+	      strstr(jt__buf_bytes(&b), "3\r\ntwo\r\n0\r\n\r\n"));
 	close(busy);
 	check(turn_until(r.loop, r.drains == 1));
 	check(r.incomplete == 0 && r.complete == 4);
@@ -780,9 +788,12 @@ static void explains_a_bad_address(void)
 	static const struct {
 		const char *listen, *says;
 	} bad[] = {
-		{ "127.0.0.1", "has no port" },	 { "127.0.0.1:", "has no port" },
-		{ "127.0.0.1:x", "has no port" },   { "127.0.0.1:65536", "has no port" },
-		{ "::1:80", "write it as '[::1]:8080'" }, { "no.such.host.invalid:80", "cannot resolve" },
+		{ "127.0.0.1", "has no port" },
+		{ "127.0.0.1:", "has no port" },
+		{ "127.0.0.1:x", "has no port" },
+		{ "127.0.0.1:65536", "has no port" },
+		{ "::1:80", "write it as '[::1]:8080'" },
+		{ "no.such.host.invalid:80", "cannot resolve" },
 		{ "192.0.2.1:0", "not an address of this machine" },
 	};
 	struct rig r;

@@ -336,6 +336,9 @@ static void boards_are_recognised_by_name(void)
 	check_text(jt_sensor_of_gpu("NVIDIA A100-SXM4-80GB")->name, "ga100");
 	check_text(jt_sensor_of_gpu("NVIDIA RTX 6000 Ada Generation")->name, "ada");
 	check_text(jt_sensor_of_gpu("NVIDIA GeForce RTX 3090")->name, "ga10x");
+	check_text(jt_sensor_of_gpu("NVIDIA RTX 2000 Ada Generation")->name, "ada");
+	check_text(jt_sensor_of_gpu("NVIDIA RTX A1000")->name, "ga10x");
+	check_text(jt_sensor_of_gpu("NVIDIA RTX A3000 Laptop GPU")->name, "ga10x");
 	check_text(jt_sensor_of_gpu("NVIDIA L4")->name, "ada");
 	check_text(jt_sensor_of_gpu("Tesla T4")->name, "turing");
 	check(jt_sensor_of_gpu("Matrox Millennium") == NULL);
