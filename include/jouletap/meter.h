@@ -91,10 +91,11 @@ struct jt_service_options {
 	const char *architecture;   /* path of a config.json, for roofline; may be NULL */
 	const char *gpu;            /* type, for roofline; NULL: as the driver calls it */
 	double prefill_ratio;       /* part of a request's joules in prefill, where nothing better is known */
+	uint32_t max_batch_tokens;  /* of an engine step: a longer prompt prefills in chunks */
 };
 #define JT_SERVICE_OPTIONS_INIT \
 	{ .size = sizeof(struct jt_service_options), .name = "engine", .policy = "roofline", \
-	  .prefill_ratio = 0.25 }
+	  .prefill_ratio = 0.25, .max_batch_tokens = 2048 }
 
 /* Up to 64. JT_EINVAL: unknown policy, bad architecture; JT_ENOENT: no such domain or GPU; JT_ELIMIT. */
 int jt_meter_add_service(struct jt_meter *m, const struct jt_service_options *o,

@@ -157,8 +157,8 @@ static void enter(struct jt_attribution *a, const struct jt_change *c)
 {
 	struct jt_slot *s = jt__slots_add(&a->active, c->request);
 
-	s->phase = (uint8_t)c->phase;
-	s->phases_seen = (uint8_t)(1u << c->phase);
+	s->phase = c->phase;
+	s->phases_seen = 1u << c->phase;
 	s->weight = c->weight;
 	s->floor_known = a->floor_mw != JT_NONE;
 	s->all = jt__vclock_stand(&a->all);
@@ -181,8 +181,8 @@ static void adjust(struct jt_attribution *a, struct jt_slot *s, const struct jt_
 	double share_before = share_of(a, &before);
 
 	settle(a, s);
-	s->phase = (uint8_t)c->phase;
-	s->phases_seen |= (uint8_t)(1u << c->phase);
+	s->phase = c->phase;
+	s->phases_seen |= 1u << c->phase;
 	s->weight = c->weight;
 	join(a, &s->weight);
 	part(a, &before);

@@ -8,8 +8,8 @@
 struct jt_slot {
 	uint64_t request;
 	struct jt_weight weight;
-	uint8_t phase;
-	uint8_t phases_seen;        /* bit per phase it has been in */
+	enum jt_phase phase;
+	uint32_t phases_seen;       /* bit per phase it has been in */
 	bool floor_known;           /* for the whole time */
 	struct jt_vstand all;       /* both clocks where it was last settled */
 	struct jt_vstand dynamic;

@@ -85,6 +85,7 @@ static const char *architecture(void)
 
 static int configure(struct demo *d, struct jt_error *err)
 {
+	struct jt_demo_options engine = jt__demo_defaults();
 	char upstream[128];
 	int status = jt__config_new(&d->config, err);
 
@@ -97,6 +98,7 @@ static int configure(struct demo *d, struct jt_error *err)
 		      strlen(d->args->policy));
 	snprintf(upstream, sizeof(upstream), "http://%s=demo:0", jt__demo_engine_address(d->engine));
 	status = jt__config_add_upstream(d->config, upstream, err);
+	d->config->upstreams[0].max_batch_tokens = engine.node.max_batch_tokens;
 	if (status == JT_OK)
 		jt__copy_text(d->config->upstreams[0].architecture,
 			      sizeof(d->config->upstreams[0].architecture), architecture(),

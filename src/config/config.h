@@ -41,6 +41,7 @@ struct jt_config_upstream {
 	size_t n_domains; /* 0: every domain */
 	char architecture[256];
 	char gpu[64];
+	uint64_t max_batch_tokens;
 };
 
 struct jt_config {

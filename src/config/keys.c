@@ -120,12 +120,14 @@ const struct jt_key jt__config_keys[] = {
 	  .doc = "Models it serves, as clients name them. Default: any." },
 	{ "upstreams[].models[]", JT_KEY_TEXT, ITEM(jt_config_upstream, models) },
 	{ "upstreams[].domains", JT_KEY_LIST, ITEMS(jt_config_upstream, domains, n_domains),
-	  .doc = "Energy domains it runs on, as jouletap-devices(1) names them: gpu:0, cpu:0. Default: all." },
+	  .doc = "Energy domains it runs on, as jouletap-devices(1) names them: gpu:0, cpu:0. Default: every GPU, or everything where there is none." },
 	{ "upstreams[].domains[]", JT_KEY_TEXT, ITEM(jt_config_upstream, domains) },
 	{ "upstreams[].architecture", JT_KEY_TEXT, IN(jt_config_upstream, architecture),
 	  .doc = "The model's config.json as Hugging Face publishes it, for the roofline policy." },
 	{ "upstreams[].gpu", JT_KEY_TEXT, IN(jt_config_upstream, gpu),
 	  .doc = "GPU type for the roofline policy. Default: what the driver says." },
+	{ "upstreams[].max_batch_tokens", JT_KEY_COUNT, IN(jt_config_upstream, max_batch_tokens), RANGE(1, 1e6),
+	  .doc = "Tokens of an engine step at most, as the engine is configured (vLLM: --max-num-batched-tokens): a longer prompt prefills in chunks. For the tokens and roofline policies. Default: 2048." },
 	{ .path = NULL },
 };
 /* clang-format on */

@@ -62,6 +62,8 @@ static int open_upstream(struct jt_gateway *g, size_t i, struct jt_error *err)
 	o.n_domains = u->n_domains;
 	o.architecture = u->architecture[0] ? u->architecture : NULL;
 	o.gpu = u->gpu[0] ? u->gpu : NULL;
+	if (u->max_batch_tokens && u->max_batch_tokens != JT_NONE)
+		o.max_batch_tokens = (uint32_t)u->max_batch_tokens;
 	o.prefill_ratio = (double)c->metering.prefill_ppm * 1e-6;
 	status = jt_meter_add_service(g->books.meter, &o, &service, err);
 	g->upstreams[i].config = u;

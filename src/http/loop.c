@@ -210,15 +210,16 @@ void jt__timer_cancel(struct jt_loop *l, struct jt_timer *t)
 /* At most as many as were set before, so that a timer set again for now cannot hold the turn. */
 static void run_timers(struct jt_loop *l)
 {
-	for (size_t left = l->n_timers; left && l->n_timers; left--) {
+	for (size_t left = l->n_timers; left && l->n_timers;) {
 		struct entry e = l->heap[1];
 
 		if (e.due_ns > l->now_ns)
 			return;
-		if (e.timer->due_ns > l->now_ns) {
+		if (e.timer->due_ns > e.due_ns) {
 			sift_down(l, 1, (struct entry){ e.timer->due_ns, e.timer });
 			continue;
 		}
+		left--;
 		jt__timer_cancel(l, e.timer);
 		e.timer->fn(e.timer);
 	}

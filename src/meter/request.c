@@ -92,6 +92,7 @@ int jt_meter_add_service(struct jt_meter *m, const struct jt_service_options *o,
 	memset(sv, 0, sizeof(*sv));
 	jt__copy_text(sv->name, sizeof(sv->name), o->name, strlen(o->name));
 	jt__weigher_init(&sv->weigher, policy);
+	sv->weigher.max_batch_tokens = JT_MAX(o->max_batch_tokens, 1);
 	sv->weigher.prefill_ratio = o->prefill_ratio;
 	sv->weigher.decode_ratio = 1 - o->prefill_ratio;
 	status = find_domains(m, o, sv, err);

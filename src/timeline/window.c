@@ -45,29 +45,44 @@ static uint64_t between(uint64_t a, uint64_t b, uint64_t part, uint64_t whole)
 	return a + (uint64_t)((unsigned __int128)(b - a) * part / whole);
 }
 
-/* All of a knot's sums, interpolated at @t_ns, which is clamped to what is known. */
+/* The knots before and after @t_ns, or at it; false outside of what is known. */
+static bool find_knots(struct jt_timeline *tl, uint64_t t_ns, const struct jt_knot **ret_a,
+		       const struct jt_knot **ret_b)
+{
+	size_t i;
+
+	if (tl->n < 2 || t_ns < jt__knot(tl, 0)->t_ns || t_ns > jt__knot(tl, tl->n - 1)->t_ns)
+		return false;
+	i = find_segment(tl, t_ns);
+	*ret_a = jt__knot(tl, i);
+	*ret_b = jt__knot(tl, i + 1);
+	return true;
+}
+
+/* All of a knot's sums, at @t_ns between two. */
+static struct jt_knot interpolate(const struct jt_knot *a, const struct jt_knot *b, uint64_t t_ns)
+{
+	uint64_t part = t_ns - a->t_ns, whole = b->t_ns - a->t_ns;
+
+	return (struct jt_knot){
+		.t_ns = t_ns,
+		.e_uj = between(a->e_uj, b->e_uj, part, whole),
+		.covered_ns = between(a->covered_ns, b->covered_ns, part, whole),
+		.derived_ns = between(a->derived_ns, b->derived_ns, part, whole),
+		.unseen_uj = between(a->unseen_uj, b->unseen_uj, part, whole),
+	};
+}
+
+/* The same anywhere: E does not move outside of what is known. */
 static struct jt_knot at(struct jt_timeline *tl, uint64_t t_ns)
 {
 	const struct jt_knot *a, *b;
-	struct jt_knot k;
-	size_t i;
 
+	if (find_knots(tl, t_ns, &a, &b))
+		return interpolate(a, b, t_ns);
 	if (!tl->n)
 		return (struct jt_knot){ 0 };
-	if (t_ns <= jt__knot(tl, 0)->t_ns)
-		return *jt__knot(tl, 0);
-	if (t_ns >= jt__knot(tl, tl->n - 1)->t_ns)
-		return *jt__knot(tl, tl->n - 1);
-	i = find_segment(tl, t_ns);
-	a = jt__knot(tl, i);
-	b = jt__knot(tl, i + 1);
-	k = *b;
-	k.t_ns = t_ns;
-	k.e_uj = between(a->e_uj, b->e_uj, t_ns - a->t_ns, b->t_ns - a->t_ns);
-	k.covered_ns = between(a->covered_ns, b->covered_ns, t_ns - a->t_ns, b->t_ns - a->t_ns);
-	k.derived_ns = between(a->derived_ns, b->derived_ns, t_ns - a->t_ns, b->t_ns - a->t_ns);
-	k.unseen_uj = between(a->unseen_uj, b->unseen_uj, t_ns - a->t_ns, b->t_ns - a->t_ns);
-	return k;
+	return *jt__knot(tl, t_ns <= jt__knot(tl, 0)->t_ns ? 0 : tl->n - 1);
 }
 
 uint64_t jt_timeline_at(struct jt_timeline *tl, uint64_t t_ns)
@@ -76,17 +91,10 @@ uint64_t jt_timeline_at(struct jt_timeline *tl, uint64_t t_ns)
 }
 
 /* How far E at @t_ns may be off because only the knots around it are known. */
-static double edge_uj(struct jt_timeline *tl, uint64_t t_ns)
+static double edge_between(const struct jt_knot *a, const struct jt_knot *b, uint64_t t_ns)
 {
-	const struct jt_knot *a, *b;
 	double before_ns, after_ns, mean_mw, room_mw, up, down, located_ns;
-	size_t i;
 
-	if (tl->n < 2 || t_ns < jt_timeline_start_ns(tl) || t_ns > jt_timeline_closed_ns(tl))
-		return 0;
-	i = find_segment(tl, t_ns);
-	a = jt__knot(tl, i);
-	b = jt__knot(tl, i + 1);
 	located_ns = (double)JT_MAX(a->edge_ns, b->edge_ns);
 	if (b->derived_ns > a->derived_ns) /* power: the range around here, for as long as the sensor blurs */
 		return located_ns * (b->high_mw - b->low_mw) * 1e-6;
@@ -99,13 +107,22 @@ static double edge_uj(struct jt_timeline *tl, uint64_t t_ns)
 	return (JT_MAX(up, down) + located_ns * b->high_mw) * 1e-6;
 }
 
+static double edge_uj(struct jt_timeline *tl, uint64_t t_ns)
+{
+	const struct jt_knot *a, *b;
+
+	return find_knots(tl, t_ns, &a, &b) ? edge_between(a, b, t_ns) : 0;
+}
+
 void jt__timeline_probe(struct jt_timeline *tl, uint64_t t_ns, struct jt_probe *ret_probe)
 {
-	struct jt_knot k = at(tl, t_ns);
+	const struct jt_knot *a, *b;
+	bool inside = find_knots(tl, t_ns, &a, &b);
+	struct jt_knot k = inside ? interpolate(a, b, t_ns) : at(tl, t_ns);
 
 	*ret_probe = (struct jt_probe){ .e_uj = k.e_uj, .covered_ns = k.covered_ns,
 					.derived_ns = k.derived_ns, .unseen_uj = k.unseen_uj,
-					.edge_uj = edge_uj(tl, t_ns) };
+					.edge_uj = inside ? edge_between(a, b, t_ns) : 0 };
 }
 
 uint64_t jt__timeline_next_ns(struct jt_timeline *tl, uint64_t t_ns)

@@ -23,6 +23,7 @@
  *   gpu N square LOW HIGH PERIOD DUTY
  *   gpu N burst LOW HIGH MIN MAX SEED
  *                                 idle and busy stretches of MIN to MAX s
+ *   gpu N serving LOW HIGH SEED   prefill bursts, decode plateaus, idle
  *
  * Its sensor, a value each:
  *   gpu N sensor KIND             gh100, ga100, ada, volta: a preset of what follows
@@ -242,6 +243,10 @@ static bool gpu_line(struct gpu *g, const char *key, const char *args)
 	}
 	if (strcmp(key, "burst") == 0 && n == 5) {
 		truth_burst(&g->truth, v[0], v[1], v[2], v[3], (uint64_t)v[4]);
+		return true;
+	}
+	if (strcmp(key, "serving") == 0 && n == 3) {
+		truth_serving(&g->truth, v[0], v[1], (uint64_t)v[2]);
 		return true;
 	}
 	if (strcmp(key, "lost") == 0 && n == 2) {

@@ -68,6 +68,45 @@ void truth_burst(struct truth *t, double low_w, double high_w, double min_s, dou
 	t->loop_s = at_s;
 }
 
+struct writer {
+	struct truth *t;
+	uint64_t seed, k;
+	double at_s, idle_w, high_w;
+};
+
+static double draw(struct writer *w, double low, double high)
+{
+	return low + (high - low) * hash_unit(w->seed, w->k++);
+}
+
+/* A piece of power @height, 0 at idle and 1 at most, for @for_s. */
+static void piece(struct writer *w, double height, double for_s)
+{
+	truth_add(w->t, w->at_s, w->idle_w + (w->high_w - w->idle_w) * height);
+	w->at_s += for_s;
+}
+
+void truth_serving(struct truth *t, double idle_w, double high_w, uint64_t seed)
+{
+	struct writer w = { .t = t, .seed = seed, .idle_w = idle_w, .high_w = high_w };
+
+	t->n = 0;
+	while (t->n < TRUTH_MAX_PIECES - 64) {
+		double level = draw(&w, .35, .6);
+		int steps = (int)draw(&w, 3, 30);
+
+		if (draw(&w, 0, 1) < .5)
+			piece(&w, draw(&w, 0, .02), draw(&w, .1, 2.5));
+		piece(&w, draw(&w, .8, 1), draw(&w, .03, .5));
+		while (steps-- > 0) {
+			if (draw(&w, 0, 1) < .15)
+				piece(&w, draw(&w, .7, 1), draw(&w, .01, .06));
+			piece(&w, level + draw(&w, -.06, .06), draw(&w, .03, .2));
+		}
+	}
+	t->loop_s = w.at_s;
+}
+
 /* The piece that holds at @at_s >= 0. */
 static size_t find(const struct truth *t, double at_s)
 {

@@ -16,11 +16,11 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import http1
 import tap
 import upstream
-from gateway import Gateway
+from gateway import Gateway, HandDriven
+from http1 import JSON
 from tap import test
 from upstream import Capture, Engine
 
-JSON = [("Content-Type", "application/json")]
 ENERGY = re.compile(rb',?"energy":\{[^{}]*\}')
 STREAMS = ["chat_stream_usage", "chat_stream_no_usage", "chat_stream_cached_prompt", "chat_stream_logprobs",
            "chat_stream_timings_per_token_progress", "chat_finish_stop", "chat_n2_stream", "completions_stream",
@@ -28,43 +28,6 @@ STREAMS = ["chat_stream_usage", "chat_stream_no_usage", "chat_stream_cached_prom
 PLAIN = ["chat_nonstream", "error_bad_json", "error_no_messages"]
 CAPTURES = [folder + name for folder in ("", "v2025-02/") for name in STREAMS + PLAIN
             if not (folder and name in ("responses_stream", "anthropic_messages_stream", "error_no_messages"))]
-
-
-class HandDriven:
-    """A gateway whose engine and client are both driven from here, in turns: nothing depends on timing."""
-
-    def __init__(self):
-        self.engine = Engine()
-        self.gateway = Gateway([self.engine], {"workers": 1})
-        self.client = self.gateway.client()
-        self.gateway.warm_up()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *why):
-        self.client.close()
-        self.gateway.close()
-        self.engine.stop()
-
-    def ask(self, capture, body, headers=()):
-        self.client.send(http1.request("POST", capture.path, body, [*JSON, *headers]))
-        return self.engine.take()
-
-    def play(self, connection, pieces, awaited):
-        """
-        Sends the pieces of an answer; before the next one goes out, the client must have got the bytes of the
-        body that @awaited says it can have by then. The answer.
-        """
-        answer = None
-        for piece, n in zip(pieces, awaited):
-            connection.send(piece)
-            if n or answer:
-                answer = answer or self.client.answer()
-                answer.read(n)
-        answer = answer or self.client.answer()
-        answer.read()
-        return answer
 
 
 def body_bytes(wire):
@@ -268,7 +231,7 @@ def the_request_goes_on_as_it_came_but_for_the_splice():
     with HandDriven() as t:
         for path in ("/v1/chat/completions", "/v1/completions"):
             for body, expected in SPLICES:
-                t.client.send(http1.request("POST", path, body, JSON + ([] if body else [("Content-Length", "0")])))
+                t.client.send(http1.request("POST", path, body, [*JSON] + ([] if body else [("Content-Length", "0")])))
                 connection, got = t.engine.take()
                 assert got.body == (body if expected is None else expected), (body, got.body)
                 assert got.head.all("content-length") == [str(len(got.body))], got.head.raw
@@ -281,7 +244,7 @@ def a_chunked_request_is_understood_too():
     with HandDriven() as t:
         body = b'{"stream":true,"model":"m"}'
         framed = http1.chunk(body[:7]) + b"5;ext=1\r\n" + body[7:12] + b"\r\n" + http1.chunk(body[12:]) + b"0\r\nX-T: 1\r\n\r\n"
-        raw = http1.request("POST", "/v1/chat/completions", b"", JSON + [("Transfer-Encoding", "chunked")]) + framed
+        raw = http1.request("POST", "/v1/chat/completions", b"", [*JSON] + [("Transfer-Encoding", "chunked")]) + framed
         for i in range(0, len(raw), 3):
             t.client.send(raw[i : i + 3])
         connection, got = t.engine.take()
@@ -302,7 +265,7 @@ def request_headers_are_kept_but_for_those_of_the_hop():
     ours = [("x-jouletap-task-class", "chat"), ("x-jouletap-tenant", "acme")]
     with HandDriven() as t:
         t.client.send(http1.request("POST", "/v1/chat/completions?a=1&b=%20", b"{}",
-                                    JSON + kept + hop + ours + [("Accept-Encoding", "gzip, br"), ("x-request-id", "r-1")]))
+                                    [*JSON] + kept + hop + ours + [("Accept-Encoding", "gzip, br"), ("x-request-id", "r-1")]))
         connection, got = t.engine.take()
         assert got.head.start == "POST /v1/chat/completions?a=1&b=%20 HTTP/1.1", got.head.start
         for name, value in kept:
@@ -369,7 +332,7 @@ def informational_answers_are_not_the_answer():
 def who_expects_100_continue_gets_it():
     with HandDriven() as t:
         body = b'{"model":"m"}'
-        t.client.send(http1.request("POST", "/v1/chat/completions", b"", JSON + [
+        t.client.send(http1.request("POST", "/v1/chat/completions", b"", [*JSON] + [
             ("Expect", "100-continue"), ("Content-Length", str(len(body)))]))
         assert http1.read_head(t.client.reader).status == 100
         t.client.send(body)
@@ -475,7 +438,7 @@ def one_stream(t, events, request_id, include_usage=True, headers=(), tail=upstr
     if include_usage:
         body["stream_options"] = {"include_usage": True}
     t.client.send(http1.request("POST", "/v1/chat/completions", json.dumps(body).encode(),
-                                JSON + [("x-request-id", request_id), *headers]))
+                                [*JSON] + [("x-request-id", request_id), *headers]))
     connection, _ = t.engine.take()
     connection.send(upstream.STREAM_HEAD + b"".join(http1.chunk(e) for e in events) + tail)
     answer = t.client.answer()
@@ -538,7 +501,7 @@ def roles_comments_and_pings_are_no_tokens():
     with HandDriven() as t:
         for i, (first, more) in enumerate(((upstream.token("a"), []), (thought, [upstream.token("b")]), (call, []))):
             body = b'{"model":"m","stream":true,"stream_options":{"include_usage":true}}'
-            t.client.send(http1.request("POST", "/v1/chat/completions", body, JSON + [("x-request-id", f"first-{i}")]))
+            t.client.send(http1.request("POST", "/v1/chat/completions", body, [*JSON] + [("x-request-id", f"first-{i}")]))
             connection, _ = t.engine.take()
             connection.send(upstream.STREAM_HEAD)
             answer = t.client.answer()
@@ -580,9 +543,9 @@ def an_event_too_long_to_hold_still_passes():
 def a_compressed_answer_passes_unread():
     packed = bytes(range(256)) * 10
     with HandDriven() as t:
-        t.client.send(http1.request("POST", "/v1/chat/completions", b"{}", JSON + [("x-request-id", "gz")]))
+        t.client.send(http1.request("POST", "/v1/chat/completions", b"{}", [*JSON] + [("x-request-id", "gz")]))
         connection, _ = t.engine.take()
-        connection.send(upstream.answer("200 OK", JSON + [("Content-Encoding", "gzip")], packed))
+        connection.send(upstream.answer("200 OK", [*JSON] + [("Content-Encoding", "gzip")], packed))
         answer = t.client.answer()
         assert answer.read() == packed and answer.head.get("content-encoding") == "gzip"
         r = t.gateway.record("gz")
@@ -610,7 +573,7 @@ def energy_comes_with_the_usage_of_a_stream_and_becomes_final():
     with HandDriven() as t:
         body = b'{"model":"m","stream":true,"messages":[]}'
         long_id = "stream-" + "x" * 56
-        t.client.send(http1.request("POST", "/v1/chat/completions", body, JSON + [
+        t.client.send(http1.request("POST", "/v1/chat/completions", body, [*JSON] + [
             ("x-request-id", long_id), ("x-jouletap-energy", "1")]))
         connection, got = t.engine.take()
         assert got.body == upstream.with_include_usage(body) and not got.head.all("x-jouletap-energy")
@@ -703,7 +666,7 @@ def ids_are_ours_where_the_client_gives_none_or_a_bad_one():
     with HandDriven() as t:
         seen = set()
         for given in ([], [("x-request-id", "a b\"c")], [("x-request-id", "y" * 200)]):
-            t.client.send(http1.request("POST", "/v1/completions", b"{}", JSON + given))
+            t.client.send(http1.request("POST", "/v1/completions", b"{}", [*JSON] + given))
             connection, got = t.engine.take()
             connection.send(upstream.json_answer({}))
             answer = t.client.answer()

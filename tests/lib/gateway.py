@@ -14,6 +14,7 @@ import time
 
 import http1
 import tap
+import upstream
 
 SERVING = re.compile(r"serving on http://(\S+), admin on http://(\S+)")
 FAKE_NVML = os.environ.get(
@@ -98,7 +99,7 @@ class Gateway:
     def chat(self, value, headers=(), path="/v1/chat/completions"):
         """One chat completion on a connection of its own, body and all."""
         body = value if isinstance(value, bytes) else json.dumps(value).encode()
-        return self.fetch("POST", path, body, [("Content-Type", "application/json"), *headers])
+        return self.fetch("POST", path, body, [*http1.JSON, *headers])
 
     # ---- what it tells ----
 
@@ -171,6 +172,47 @@ class Gateway:
 
     def __exit__(self, *why):
         self.close()
+
+
+class HandDriven:
+    """A gateway whose engine and client are both driven from here, in turns: nothing depends on timing."""
+
+    def __init__(self, config=None):
+        self.engine = upstream.Engine()
+        self.gateway = Gateway([self.engine], dict({"workers": 1}, **(config or {})))
+        self.client = self.gateway.client()
+        self.gateway.warm_up()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *why):
+        self.client.close()
+        self.gateway.close()
+        self.engine.stop()
+
+    def send(self, body, headers=(), path="/v1/chat/completions"):
+        """The client's request, and the connection and request that come to the engine."""
+        self.client.send(http1.request("POST", path, body, [*http1.JSON, *headers]))
+        return self.engine.take()
+
+    def ask(self, capture, body, headers=()):
+        return self.send(body, headers, capture.path)
+
+    def play(self, connection, pieces, awaited):
+        """
+        Sends the pieces of an answer; before the next one goes out, the client must have got the bytes of the
+        body that @awaited says it can have by then. The answer.
+        """
+        answer = None
+        for piece, n in zip(pieces, awaited):
+            connection.send(piece)
+            if n or answer:
+                answer = answer or self.client.answer()
+                answer.read(n)
+        answer = answer or self.client.answer()
+        answer.read()
+        return answer
 
 
 class Metrics:

@@ -7,6 +7,9 @@ import socket
 import time
 
 
+JSON = (("Content-Type", "application/json"),)
+
+
 class Gone(Exception):
     """The peer closed, or reset, before a message was complete."""
 

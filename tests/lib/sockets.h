@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -57,6 +58,8 @@ static inline int dial(const char *address, int receive_buffer)
 		close(fd);
 		return -1;
 	}
+	/* Else a request in two pieces waits for the first one's acknowledgement. */
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
 	never_block(fd);
 	return fd;
 }
