@@ -5,6 +5,7 @@
 #include "base/base.h"
 #include "jouletap/timeline.h"
 #include "timeline/locate.h"
+#include "timeline/shape.h"
 
 /* A point of E(t). E is linear between two knots; the other sums are cumulative like E. */
 struct jt_knot {
@@ -16,6 +17,7 @@ struct jt_knot {
 	uint64_t edge_ns;    /* how far off t_ns may be */
 	uint32_t low_mw;     /* the power range around here; 0..max where only a counter is known */
 	uint32_t high_mw;
+	bool shaped;         /* inside a counter step: E here is an estimate between its two ends */
 };
 
 struct jt_timeline {
@@ -38,6 +40,7 @@ struct jt_timeline {
 	uint64_t counter_begin_ns; /* begin of the last read that showed it */
 	uint64_t changed_ns;     /* when it last changed */
 	struct jt_locator locator;
+	struct jt_shape shape;   /* where in a step its energy was */
 
 	/* power readings; held from one to the next */
 	bool has_power;

@@ -5,7 +5,11 @@
  * A counter is the truth where there is one. It moves in steps: a change of
  * value means that the sensor updated between two reads (locate.c says when),
  * and that everything up to this update is in the new value. So a knot stands at
- * each update, and E is not known beyond the last one until the next.
+ * each update, and E is not known beyond the last one until the next. Within the
+ * step the instantaneous power field, where there is one, says where its energy was,
+ * as far as it is known when the step ends: readings stand for a time that is half a window and half a
+ * period past. Waiting for the rest would bring windows of 0.15 s from 2.0 to 1.7 % mean
+ * error (bench/accuracy) and make every request final 62 ms later.
  *
  * Without a counter power readings are integrated. A reading stands for the mean
  * over the sensor's window, shows up one lag later and is held for one update
@@ -164,6 +168,30 @@ static void begin_at(struct jt_timeline *tl, uint64_t t_ns, uint64_t edge_ns)
 				      .high_mw = tl->sensor.max_power_mw });
 }
 
+/* Knots between the last one and @end, where the power readings show that it changed. */
+static void append_shape(struct jt_timeline *tl, const struct jt_knot *end)
+{
+	const struct jt_knot begin = *last_knot(tl);
+	uint64_t from = jt__shape_at(&tl->shape, begin.t_ns);
+	uint64_t whole = jt__shape_at(&tl->shape, end->t_ns) - from;
+
+	for (size_t i = 0; i < tl->shape.n && whole; i++) {
+		const struct jt_shape_point *p = &tl->shape.points[i];
+		struct jt_knot k = *end;
+
+		if (p->t_ns <= begin.t_ns || p->t_ns >= end->t_ns)
+			continue;
+		k.t_ns = p->t_ns;
+		k.e_uj = begin.e_uj + (uint64_t)((unsigned __int128)(end->e_uj - begin.e_uj) *
+						 (p->uj - from) / whole);
+		k.covered_ns = begin.covered_ns +
+			       (end->covered_ns > begin.covered_ns ? p->t_ns - begin.t_ns : 0);
+		k.shaped = true;
+		append(tl, &k);
+	}
+	jt__shape_forget(&tl->shape, end->t_ns);
+}
+
 static void counter_changed(struct jt_timeline *tl, const struct jt_sample *s)
 {
 	uint64_t edge, delta, t, since = s->end_ns - tl->changed_ns;
@@ -185,6 +213,7 @@ static void counter_changed(struct jt_timeline *tl, const struct jt_sample *s)
 	k = next_knot(tl, t);
 	k.e_uj += delta;
 	k.edge_ns = edge;
+	k.shaped = false;
 	k.low_mw = 0;
 	k.high_mw = s->valid & JT_HAS_LIMIT && s->limit_mw ?
 			    JT_MIN(s->limit_mw + s->limit_mw / 4, tl->sensor.max_power_mw) :
@@ -195,6 +224,7 @@ static void counter_changed(struct jt_timeline *tl, const struct jt_sample *s)
 		k.covered_ns += t - last_knot(tl)->t_ns;
 	tl->was_lost = false;
 	tl->stats.n_updates++;
+	append_shape(tl, &k);
 	append(tl, &k);
 }
 
@@ -224,6 +254,12 @@ static void close_if_stalled(struct jt_timeline *tl, uint64_t now_ns)
 static uint64_t power_window_ns(const struct jt_timeline *tl, const struct jt_sample *s)
 {
 	return s->valid & JT_HAS_POWER ? tl->sensor.window_ns : tl->sensor.avg_window_ns;
+}
+
+/* The middle of what a reading stands for is so much earlier than the middle of the time it is shown. */
+static uint64_t power_shift_ns(const struct jt_timeline *tl, uint64_t window_ns)
+{
+	return tl->sensor.lag_ns + (window_ns + tl->sensor.update_ns) / 2;
 }
 
 static void widen_envelope(struct jt_timeline *tl, double mw, uint64_t dt_ns)
@@ -258,7 +294,7 @@ static void add_power(struct jt_timeline *tl, const struct jt_sample *s)
 {
 	uint32_t mw = s->valid & JT_HAS_POWER ? s->power_mw : s->power_avg_mw;
 	uint64_t t = s->begin_ns + (s->end_ns - s->begin_ns) / 2, window = power_window_ns(tl, s);
-	uint64_t period = tl->sensor.update_ns, shift, dt, hold_ns;
+	uint64_t period = tl->sensor.update_ns, shift = power_shift_ns(tl, window), dt, hold_ns;
 	uint64_t from = tl->integral_uj;
 	bool gap;
 
@@ -281,11 +317,13 @@ static void add_power(struct jt_timeline *tl, const struct jt_sample *s)
 					       (unsigned __int128)mw * (dt - hold_ns)) /
 					      1000000);
 	widen_envelope(tl, mw, dt);
+	/* an average over more than a counter step says nothing of its inside */
+	if (tl->has_counter && window <= period && tl->power_ns + hold_ns > shift)
+		jt__shape_hold(&tl->shape, tl->power_ns + hold_ns - shift, mw);
 	if (!tl->has_counter) {
 		/* readings further apart than the sensor's period see only their own windows */
 		double seen = JT_MIN(1.0, (double)window / (double)JT_MAX(period, dt));
 
-		shift = tl->sensor.lag_ns + (window + period) / 2;
 		if (!tl->n)
 			begin_at(tl, tl->power_ns > shift ? tl->power_ns - shift : 0, 0);
 		last_knot(tl)->edge_ns = (window + JT_MAX(period, dt)) / 2;

@@ -3,12 +3,11 @@
  * Questions to E(t). The bound of a window has four parts:
  *
  *   gain     the sensor's tolerance, proportional to the energy
- *   edges    at each end of the window: inside a counter step only its total is
- *            known, so that with power between 0 and p_max and a mean of p over a step of
- *            length T, E at x (0..1 into the step) is off by at most
- *            T·min(x·(p_max - p), (1-x)·p) upwards and T·min((1-x)·(p_max - p), x·p)
- *            downwards; and the step's own ends are located only so well:
- *            p_max for that time
+ *   edges    at each end of the window: of the inside of a counter step only the
+ *            total is known, so that with power between 0 and p_max the energy used by then
+ *            lies between total - p_max·(time to its end) and p_max·(time from its
+ *            beginning), whatever shape was assumed; and the step's own ends are located only
+ *            so well: p_max for that time
  *   unseen   of power readings that see part of the time: the range of power
  *            around there, for the time not seen
  *   step     of the counter, at each end
@@ -90,28 +89,42 @@ uint64_t jt_timeline_at(struct jt_timeline *tl, uint64_t t_ns)
 	return at(tl, t_ns).e_uj;
 }
 
-/* How far E at @t_ns may be off because only the knots around it are known. */
-static double edge_between(const struct jt_knot *a, const struct jt_knot *b, uint64_t t_ns)
+/* How far E at @k may be off because only the located knots around it, @a and @b, are known. */
+static double edge_between(const struct jt_knot *a, const struct jt_knot *b, const struct jt_knot *k)
 {
-	double before_ns, after_ns, mean_mw, room_mw, up, down, located_ns;
+	double located_ns = (double)JT_MAX(a->edge_ns, b->edge_ns), high_w = b->high_mw * 1e-6;
+	double whole, so_far, most, least;
 
-	located_ns = (double)JT_MAX(a->edge_ns, b->edge_ns);
 	if (b->derived_ns > a->derived_ns) /* power: the range around here, for as long as the sensor blurs */
 		return located_ns * (b->high_mw - b->low_mw) * 1e-6;
-	before_ns = (double)(t_ns - a->t_ns);
-	after_ns = (double)(b->t_ns - t_ns);
-	mean_mw = (double)(b->e_uj - a->e_uj) * 1e6 / (before_ns + after_ns);
-	room_mw = JT_MAX(b->high_mw - mean_mw, 0);
-	up = JT_MIN(before_ns * room_mw, after_ns * mean_mw);
-	down = JT_MIN(after_ns * room_mw, before_ns * mean_mw);
-	return (JT_MAX(up, down) + located_ns * b->high_mw) * 1e-6;
+	whole = (double)(b->e_uj - a->e_uj);
+	so_far = (double)(k->e_uj - a->e_uj);
+	most = JT_MIN((double)(k->t_ns - a->t_ns) * high_w, whole);
+	least = whole - JT_MIN((double)(b->t_ns - k->t_ns) * high_w, whole);
+	return JT_MAX(JT_MAX(most - so_far, so_far - least), 0) + located_ns * high_w;
+}
+
+/* The same, given the segment that find_knots() has found last. */
+static double edge_in(const struct jt_timeline *tl, const struct jt_knot *k)
+{
+	size_t a = tl->cursor, b = tl->cursor + 1;
+
+	while (a > 0 && jt__knot(tl, a)->shaped)
+		a--;
+	while (b + 1 < tl->n && jt__knot(tl, b)->shaped)
+		b++;
+	return edge_between(jt__knot(tl, a), jt__knot(tl, b), k);
 }
 
 static double edge_uj(struct jt_timeline *tl, uint64_t t_ns)
 {
 	const struct jt_knot *a, *b;
+	struct jt_knot k;
 
-	return find_knots(tl, t_ns, &a, &b) ? edge_between(a, b, t_ns) : 0;
+	if (!find_knots(tl, t_ns, &a, &b))
+		return 0;
+	k = interpolate(a, b, t_ns);
+	return edge_in(tl, &k);
 }
 
 void jt__timeline_probe(struct jt_timeline *tl, uint64_t t_ns, struct jt_probe *ret_probe)
@@ -122,7 +135,7 @@ void jt__timeline_probe(struct jt_timeline *tl, uint64_t t_ns, struct jt_probe *
 
 	*ret_probe = (struct jt_probe){ .e_uj = k.e_uj, .covered_ns = k.covered_ns,
 					.derived_ns = k.derived_ns, .unseen_uj = k.unseen_uj,
-					.edge_uj = inside ? edge_between(a, b, t_ns) : 0 };
+					.edge_uj = inside ? edge_in(tl, &k) : 0 };
 }
 
 uint64_t jt__timeline_next_ns(struct jt_timeline *tl, uint64_t t_ns)

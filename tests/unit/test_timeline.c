@@ -204,6 +204,41 @@ static void integrated_power_has_no_systematic_delay(void)
 	jt_timeline_free(tl);
 }
 
+/* A counter that updates once a second, with and without a power field that updates each 100 ms. */
+static struct jt_timeline *slow_counter_timeline(bool with_power)
+{
+	struct jt_sensor sensor = { .name = "slow", .update_ns = 1000 * MS, .window_ns = 100 * MS,
+				    .step_uj = 1000, .max_power_mw = 400000 };
+	struct jt_timeline *tl;
+
+	jt_timeline_new(&sensor, 10000, &tl, NULL);
+	for (double t = 1.5; t < 31; t += 0.02) {
+		double counted_s = floor(t - 0.3) + 0.3, shown_s = floor((t - 0.037) / 0.1) * 0.1 + 0.037;
+		/* a lag that makes up for the table's one period for both fields: (0.1 + 1) / 2 s back */
+		double mean_w = (true_energy_j(shown_s - 0.45) - true_energy_j(shown_s - 0.55)) / 0.1;
+		struct jt_sample s = { .valid = JT_HAS_ENERGY | (with_power ? JT_HAS_POWER : 0),
+				       .begin_ns = (uint64_t)(t * 1e9), .end_ns = (uint64_t)(t * 1e9) + 1000,
+				       .energy_uj = (uint64_t)(true_energy_j(counted_s) * 1e6),
+				       .power_mw = (uint32_t)(mean_w * 1e3) };
+
+		jt_timeline_add(tl, &s);
+	}
+	return tl;
+}
+
+static void the_power_field_tells_where_in_a_counter_step_the_energy_was(void)
+{
+	struct jt_timeline *plain = slow_counter_timeline(false), *shaped = slow_counter_timeline(true);
+	double without = mean_error_ratio(plain, 0.5), with = mean_error_ratio(shaped, 0.5);
+
+	check(with < 0.75 * without); /* half of a step is older than the readings that stand for it */
+	/* the total of a step stays the counter's */
+	check(jt_timeline_at(plain, 20300 * MS) / 1000000 == jt_timeline_at(shaped, 20300 * MS) / 1000000);
+	printf("# mean error of 0.5 s windows: %.1f %% without, %.1f %% with\n", 100 * without, 100 * with);
+	jt_timeline_free(plain);
+	jt_timeline_free(shaped);
+}
+
 static void a_part_time_sensor_says_so(void)
 {
 	struct jt_sensor sensor = { .name = "p", .update_ns = 100 * MS, .window_ns = 25 * MS,
@@ -366,6 +401,7 @@ int main(void)
 	test(a_counter_that_survived_a_lost_gpu_still_knows);
 	test(a_stuck_counter_does_not_hold_up_the_world);
 	test(integrated_power_has_no_systematic_delay);
+	test(the_power_field_tells_where_in_a_counter_step_the_energy_was);
 	test(a_part_time_sensor_says_so);
 	test(a_gap_in_power_readings_is_not_filled);
 	test(memory_is_bounded_and_old_windows_are_refused);
