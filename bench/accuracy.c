@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How far off are the joules of a window? In virtual time, against the fake driver, whose true power is known
- * and whose sensor has a gain, jitter and noise that the meter is not told. What runs is the real thing: the nvml
- * source, the sampler's schedule, the timeline. Prints a Markdown table, or with --json a line per row.
+ * How far off are the joules of a window? In virtual time, against the fake driver, whose true
+ * power is known and whose sensor has a gain, jitter and noise that the meter is not told. What
+ * runs is the real thing: the nvml source, the sampler's schedule, the timeline. Prints a Markdown
+ * table, or with --json a line per row.
  *
- * Beside it stand two simpler ways to use the same readings: the difference of the counter as last read, and
- * held power readings integrated from the first to the last one inside the window, which is what polling
- * loops do. "Steady gain out" divides all three by the gain of the sensor.
+ * Beside it stand two simpler ways to use the same readings: the difference of the counter as last
+ * read, and held power readings integrated from the first to the last one inside the window, which
+ * is what polling loops do. "Gain out": divided by the sensor's steady gain, which no software can
+ * see.
  */
 #include <math.h>
 #include <stdio.h>
@@ -32,10 +34,12 @@ static const struct board {
 } boards[] = {
 	{ "A100-like",
 	  "gpu 0 name NVIDIA A100-SXM4-80GB\ngpu 0 arch 8\ngpu 0 sensor ga100\ngpu 0 gain 1.043\n"
-	  "gpu 0 limit_w 400\ngpu 0 serving 82 395 1\n", 1.043 },
+	  "gpu 0 limit_w 400\ngpu 0 serving 82 395 1\n",
+	  1.043 },
 	{ "H100-like",
 	  "gpu 0 name NVIDIA H100 80GB HBM3\ngpu 0 arch 9\ngpu 0 sensor gh100\ngpu 0 gain 0.972\n"
-	  "gpu 0 limit_w 700\ngpu 0 serving 118 690 2\n", 0.972 },
+	  "gpu 0 limit_w 700\ngpu 0 serving 118 690 2\n",
+	  0.972 },
 };
 static const unsigned periods_ms[] = { 100, 20 };
 static const double lengths_s[] = { 0.15, 0.5, 1, 5 };
@@ -66,11 +70,13 @@ static uint64_t us(struct jt_rng *rng, uint64_t low, uint64_t high)
 	return (low + jt__rng_below(rng, high - low)) * JT_NS_PER_US;
 }
 
-/* Wakes up a little late, asks, has its answer a little later; one time in a hundred, much later. */
+/* Wakes up a little late, asks, has its answer a little later; one time in a hundred, much later.
+ */
 static struct jt_sample read_at(void *source, uint64_t due_ns, struct jt_rng *rng)
 {
 	uint64_t most_us = jt__rng_below(rng, 100) ? 200 : 5000;
-	uint64_t begin_ns = due_ns + us(rng, 5, most_us), taken_ns = begin_ns + us(rng, 50, most_us);
+	uint64_t begin_ns = due_ns + us(rng, 5, most_us),
+		 taken_ns = begin_ns + us(rng, 50, most_us);
 	struct jt_sample s = { 0 };
 
 	fake.set_time_ns(taken_ns);
@@ -119,14 +125,16 @@ static size_t first_after(const struct run *r, uint64_t t_ns)
 static double counter_j(const struct run *r, uint64_t from_ns, uint64_t to_ns)
 {
 	return (double)(r->samples[first_after(r, to_ns) - 1].energy_uj -
-			r->samples[first_after(r, from_ns) - 1].energy_uj) / 1e6;
+	                r->samples[first_after(r, from_ns) - 1].energy_uj) /
+	       1e6;
 }
 
 static double power_j(const struct run *r, uint64_t from_ns, uint64_t to_ns)
 {
 	double sum = 0;
 
-	for (size_t i = first_after(r, from_ns); i + 1 < r->n && r->samples[i + 1].end_ns <= to_ns; i++)
+	for (size_t i = first_after(r, from_ns); i + 1 < r->n && r->samples[i + 1].end_ns <= to_ns;
+	     i++)
 		sum += r->samples[i].power_mw *
 		       (double)(r->samples[i + 1].end_ns - r->samples[i].end_ns) * 1e-12;
 	return sum;
@@ -164,7 +172,8 @@ static void note(enum method m, size_t i, double got_j, double true_j, double ga
 }
 
 /* Fills errors[]; the mean bound in %, and the part of the windows that were within theirs. */
-static void judge(const struct run *r, double gain, uint64_t length_ns, double *ret_bound, double *ret_within)
+static void judge(const struct run *r, double gain, uint64_t length_ns, double *ret_bound,
+                  double *ret_within)
 {
 	struct jt_rng rng = { 99 };
 	double bound = 0;
@@ -172,7 +181,7 @@ static void judge(const struct run *r, double gain, uint64_t length_ns, double *
 
 	for (size_t i = 0; i < N_WINDOWS; i++) {
 		uint64_t from = START_NS + MARGIN_NS +
-				jt__rng_below(&rng, END_NS - START_NS - 2 * MARGIN_NS - length_ns);
+		                jt__rng_below(&rng, END_NS - START_NS - 2 * MARGIN_NS - length_ns);
 		uint64_t to = from + length_ns;
 		double true_j = fake.true_energy_j(0, from, to), got_j;
 		struct jt_interval iv;
@@ -194,8 +203,8 @@ static void judge(const struct run *r, double gain, uint64_t length_ns, double *
 
 static void head(void)
 {
-	printf("| sensor | read every | window | error | steady gain out | bound | within bound "
-	       "| counter difference | polled power |\n"
+	printf("| sensor | read every | window | error | gain out | bound | within bound "
+	       "| counter difference, gain out | polled power, gain out |\n"
 	       "|---|---|---|---|---|---|---|---|---|\n");
 }
 
@@ -204,7 +213,8 @@ static void cell(struct summary s)
 	printf(" %.2f / %.2f / %.2f |", s.mean, s.p95, s.max);
 }
 
-static void row(const struct board *b, unsigned period_ms, double length_s, double bound, double within)
+static void row(const struct board *b, unsigned period_ms, double length_s, double bound,
+                double within)
 {
 	printf("| %s | %u ms | %.2f s |", b->what, period_ms, length_s);
 	cell(summarise(errors[JOULETAP].raw));
@@ -221,10 +231,11 @@ static void object(const char *name, struct summary s)
 }
 
 static void row_json(const struct board *b, unsigned period_ms, double length_s, double bound,
-		     double within)
+                     double within)
 {
 	printf("{\"sensor\":\"%s\",\"period_s\":%.2f,\"window_s\":%.2f,\"bound_percent\":%.3f,"
-	       "\"within_bound\":%.4f", b->what, period_ms / 1e3, length_s, bound, within);
+	       "\"within_bound\":%.4f",
+	       b->what, period_ms / 1e3, length_s, bound, within);
 	for (int m = 0; m < N_METHODS; m++) {
 		char name[64];
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The virtual energy clock under load: what a sample costs while N requests are active, and what a change of
- * a request costs. Each request enters, goes on to decode, leaves, and another takes its place; weights are
- * two constants, one a phase. Requests are hit at random. CPU time, the best of some runs.
+ * The virtual energy clock under load: what a sample costs while N requests are active, and what a
+ * change of a request costs. Each request enters, goes on to decode, leaves, and another takes its
+ * place; weights are two constants, one a phase. Requests are hit at random. CPU time, the best of
+ * some runs.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,10 +44,13 @@ static void on_final(void *user, uint64_t request)
 
 static void post(struct load *l, uint64_t request, enum jt_change_kind kind, enum jt_phase phase)
 {
-	struct jt_change c = { .t_ns = l->now_ns, .request = request, .kind = kind, .phase = phase,
-			       .weight = phase == JT_PHASE_DECODE ?
-						 (struct jt_weight){ 80000, 1500 } :
-						 (struct jt_weight){ 80000, 220000 } };
+	struct jt_change c = { .t_ns = l->now_ns,
+		               .request = request,
+		               .kind = kind,
+		               .phase = phase,
+		               .weight = phase == JT_PHASE_DECODE
+		                                 ? (struct jt_weight){ 80000, 1500 }
+		                                 : (struct jt_weight){ 80000, 220000 } };
 
 	jt_attribution_post(l->a, &c);
 }
@@ -55,8 +59,10 @@ static void post(struct load *l, uint64_t request, enum jt_change_kind kind, enu
 static void sample(struct load *l)
 {
 	static const struct jt_attribution_sink sink = { on_charge, on_final, NULL };
-	struct jt_sample s = { .valid = JT_HAS_ENERGY | JT_HAS_POWER, .begin_ns = l->now_ns,
-			       .end_ns = l->now_ns + 20000, .power_mw = 300000 };
+	struct jt_sample s = { .valid = JT_HAS_ENERGY | JT_HAS_POWER,
+		               .begin_ns = l->now_ns,
+		               .end_ns = l->now_ns + 20000,
+		               .power_mw = 300000 };
 
 	l->energy_uj += 25000000 + jt__rng_below(&l->rng, 10000000);
 	s.energy_uj = l->energy_uj;
@@ -160,7 +166,8 @@ static void bench_all(const char *unit, double (*measure)(size_t n))
 
 	bench(unit, measure, 100);
 	most = bench(unit, measure, MOST);
-	printf("{\"bench\":\"attribution\",\"ratio\":\"ns_per_%s, %d active to 1\",\"value\":%.2f}\n",
+	printf("{\"bench\":\"attribution\",\"ratio\":\"ns_per_%s, %d active to "
+	       "1\",\"value\":%.2f}\n",
 	       unit, MOST, most / one);
 }
 

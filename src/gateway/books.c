@@ -16,6 +16,7 @@
 #define TICK_NS (10 * JT_NS_PER_MS)
 #define SLACK_NS (20 * JT_NS_PER_MS)
 #define MEMORY_MAX 65536
+#define SETTLE_NS (5 * JT_NS_PER_S) /* at the end, the last records wait for the last samples */
 
 /* ---- what the meter says ---- */
 
@@ -174,7 +175,9 @@ static void on_tick(struct jt_timer *t)
 
 	take_notes(b);
 	jt_meter_advance(b->meter, now, now - SLACK_NS);
-	if (b->stopping && !jt_meter_n_unsettled(b->meter))
+	if (b->stopping && !b->stopping_since_ns)
+		b->stopping_since_ns = now;
+	if (b->stopping && (!jt_meter_n_unsettled(b->meter) || now > b->stopping_since_ns + SETTLE_NS))
 		jt__loop_stop(b->loop);
 	else
 		jt__timer_set(b->loop, t, jt__loop_now_ns(b->loop) + TICK_NS);

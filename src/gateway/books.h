@@ -35,6 +35,7 @@ struct jt_books {
 	uint64_t n_notes_lost;
 	_Atomic bool reopen;   /* the logs: set by the gateway, which then wakes the loop */
 	_Atomic bool stopping; /* stop as soon as no record is outstanding */
+	uint64_t stopping_since_ns;
 	void (*on_record)(void *user, const struct jt_record *record);
 	void *user;
 };

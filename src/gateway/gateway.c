@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include "base/clock.h"
 #include "base/log.h"
 #include "gateway/books.h"
@@ -11,7 +10,6 @@
 #define LOG_MODULE "gateway"
 #define NOTES_PER_WORKER 65536 /* the bookkeeper comes by every 10 ms */
 #define REPLIES_PER_WORKER 4096
-#define SETTLE_NS (5 * JT_NS_PER_S) /* the last records wait for the last samples, at most so long */
 
 struct jt_gateway {
 	const struct jt_config *config;
@@ -172,30 +170,19 @@ struct jt_meter *jt__gateway_meter(struct jt_gateway *g)
 
 /* ---- closing ---- */
 
-/* Joins by @deadline_ns (monotonic), after that it is told to stop. false: it had to be. */
-static bool join_by(pthread_t thread, struct jt_loop *loop, uint64_t deadline_ns)
-{
-	struct timespec until = { .tv_sec = (time_t)(deadline_ns / JT_NS_PER_S),
-				  .tv_nsec = (long)(deadline_ns % JT_NS_PER_S) };
-
-	if (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until) == 0)
-		return true;
-	jt__loop_stop(loop);
-	pthread_join(thread, NULL);
-	return false;
-}
-
 bool jt__gateway_stop(struct jt_gateway *g, uint64_t drain_ns)
 {
-	uint64_t deadline = jt__now_ns() + drain_ns;
 	bool all_ended = true;
 
 	for (size_t i = 0; i < g->n_running; i++) {
+		g->workers[i].drain_ns = drain_ns;
 		g->workers[i].draining = true;
 		jt__loop_wake(g->workers[i].loop);
 	}
-	for (size_t i = 0; i < g->n_running; i++)
-		all_ended &= join_by(g->worker_threads[i], g->workers[i].loop, deadline);
+	for (size_t i = 0; i < g->n_running; i++) {
+		pthread_join(g->worker_threads[i], NULL);
+		all_ended &= !g->workers[i].was_cut;
+	}
 	g->n_running = 0;
 	if (!g->books_running)
 		return all_ended;
@@ -204,7 +191,7 @@ bool jt__gateway_stop(struct jt_gateway *g, uint64_t drain_ns)
 		jt__worker_close(&g->workers[i]);
 	g->books.stopping = true;
 	jt__loop_wake(g->books.loop);
-	join_by(g->books_thread, g->books.loop, jt__now_ns() + SETTLE_NS);
+	pthread_join(g->books_thread, NULL);
 	g->books_running = false;
 	return all_ended;
 }

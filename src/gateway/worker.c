@@ -44,6 +44,14 @@ static void on_drained(void *user)
 	jt__loop_stop(((struct jt_worker *)user)->loop);
 }
 
+static void on_drain_time(struct jt_timer *t)
+{
+	struct jt_worker *w = jt_container_of(t, struct jt_worker, drain_timer);
+
+	w->was_cut = true;
+	jt__loop_stop(w->loop);
+}
+
 static void on_wake(void *user)
 {
 	struct jt_worker *w = user;
@@ -51,6 +59,8 @@ static void on_wake(void *user)
 	jt__worker_take_replies(w);
 	if (w->draining && !w->drain_begun) {
 		w->drain_begun = true;
+		w->drain_timer.fn = on_drain_time;
+		jt__timer_set(w->loop, &w->drain_timer, jt__loop_now_ns(w->loop) + w->drain_ns);
 		jt__server_drain(w->server, on_drained, w);
 	}
 }
@@ -98,8 +108,10 @@ void jt__worker_fini(struct jt_worker *w)
 	jt__worker_close(w);
 	for (size_t i = 0; i < w->n_upstreams; i++)
 		jt__pool_free(w->pools[i]);
-	if (w->loop)
+	if (w->loop) {
 		jt__timer_cancel(w->loop, &w->unsent_timer);
+		jt__timer_cancel(w->loop, &w->drain_timer);
+	}
 	while (w->unsent) {
 		struct jt_relay *next = jt__relay_next_unsent(w->unsent);
 

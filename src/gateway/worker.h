@@ -35,7 +35,8 @@ struct jt_worker {
 	struct jt_ring *replies; /* from it */
 	void (*wake_books)(void *user);
 	void *user;
-	_Atomic bool draining;   /* set by the gateway, which then wakes the loop */
+	_Atomic bool draining;   /* set by the gateway, which then wakes the loop … */
+	uint64_t drain_ns;       /* … and has said how long requests may take to end */
 
 	/* the thread's own */
 	struct jt_pool *pools[64];
@@ -46,6 +47,8 @@ struct jt_worker {
 	struct jt_relay *unsent;  /* over, but the ring had no room for their last note */
 	struct jt_timer unsent_timer;
 	bool drain_begun;
+	struct jt_timer drain_timer;
+	bool was_cut; /* the drain time was over before all requests were */
 	_Atomic uint64_t n_unmetered; /* requests whose first note had no room */
 };
 

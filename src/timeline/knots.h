@@ -35,7 +35,7 @@ struct jt_timeline {
 
 	/* counter */
 	bool has_counter;
-	bool was_lost;           /* since the last counter reading */
+	bool was_lost;           /* since the last reading of what E(t) is made from */
 	uint64_t counter_uj;     /* last value, as read */
 	uint64_t counter_begin_ns; /* begin of the last read that showed it */
 	uint64_t changed_ns;     /* when it last changed */

@@ -328,12 +328,13 @@ static void add_power(struct jt_timeline *tl, const struct jt_sample *s)
 			begin_at(tl, tl->power_ns > shift ? tl->power_ns - shift : 0, 0);
 		last_knot(tl)->edge_ns = (window + JT_MAX(period, dt)) / 2;
 		if (gap) {
-			tl->stats.n_gaps++;
+			tl->stats.n_gaps += !tl->was_lost; /* or it was counted when it began */
 			append_uncovered(tl, t - shift);
 		} else {
 			append_power(tl, t - shift, tl->integral_uj - from, seen);
 		}
 		last_knot(tl)->edge_ns = (window + JT_MAX(period, dt)) / 2;
+		tl->was_lost = false;
 	}
 	if (!gap)
 		tl->interval_ns = tl->interval_ns ? (7 * tl->interval_ns + dt) / 8 : dt;

@@ -30,7 +30,8 @@ void truth_square(struct truth *t, double low_w, double high_w, double period_s,
 void truth_burst(struct truth *t, double low_w, double high_w, double min_s, double max_s,
                  uint64_t seed);
 
-/* A server of language models: prefill bursts, decode plateaus that step with the batch, idle; repeats. */
+/* A server of language models: prefill bursts, decode plateaus that step with the batch, idle;
+ * repeats. */
 void truth_serving(struct truth *t, double idle_w, double high_w, uint64_t seed);
 
 double truth_power_w(const struct truth *t, double at_s);

@@ -153,8 +153,10 @@ class Gateway:
 
     def stop(self, timeout=30):
         """Asks it to end, lets open requests finish; its exit status."""
-        if self.process.poll() is None:
-            self.signal(signal.SIGTERM)
+        self.signal(signal.SIGTERM)
+        return self.wait(timeout)
+
+    def wait(self, timeout=30):
         status = self.process.wait(timeout)
         self.reader.join(5)
         return status

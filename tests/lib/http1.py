@@ -85,8 +85,10 @@ class Message:
     def __init__(self, reader, head, no_body=False):
         self.reader = reader
         self.head = head
-        self.body = b""
-        self.pieces = []  # (arrival, bytes)
+        self.pieces = []
+        self.arrivals = []  # of the pieces, monotonic
+        self.n_body = 0
+        self.joined = b""
         self.complete = False
         self.chunks = 0
         self.left = None  # of the current chunk, or of the body
@@ -103,6 +105,13 @@ class Message:
             self.until_close = True
         else:
             self.complete = True
+
+    @property
+    def body(self):
+        """What is here of it."""
+        if len(self.joined) != self.n_body:
+            self.joined = b"".join(self.pieces)
+        return self.joined
 
     def _next_chunk(self):
         line = self.reader.until(b"\r\n")
@@ -133,13 +142,14 @@ class Message:
                 self.reader.until(b"\r\n")
             elif self.left == 0:
                 self.complete = True
-        self.pieces.append((time.monotonic(), got))
-        self.body += got
+        self.pieces.append(got)
+        self.arrivals.append(time.monotonic())
+        self.n_body += len(got)
         return got
 
     def read(self, n=None):
         """The body to its end, or until @n bytes of it are here."""
-        while (n is None or len(self.body) < n) and self.piece():
+        while (n is None or self.n_body < n) and self.piece():
             pass
         return self.body
 

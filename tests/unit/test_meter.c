@@ -101,6 +101,19 @@ static void run_for(struct jt_meter *m, uint64_t ns)
 	}
 }
 
+/* Until all domains have closed what was before now; a busy machine takes its time. */
+static void settle(struct jt_meter *m)
+{
+	uint64_t t = jt__now_ns(), give_up = t + 5 * JT_NS_PER_S;
+	struct jt_interval iv;
+
+	do
+		run_for(m, 20 * MS);
+	while (jt__now_ns() < give_up && (jt_meter_window(m, 0, t, t, &iv) == JT_EAGAIN ||
+					  jt_meter_window(m, 1, t, t, &iv) == JT_EAGAIN));
+	run_for(m, 5 * MS);
+}
+
 static void a_window_has_the_energy_of_its_time(void)
 {
 	struct jt_meter *m = open_meter();
@@ -113,7 +126,7 @@ static void a_window_has_the_energy_of_its_time(void)
 	run_for(m, 300 * MS);
 	end = jt__now_ns();
 	check(jt_meter_window(m, 0, begin, end, &iv) == JT_EAGAIN);
-	run_for(m, 100 * MS);
+	settle(m);
 	check(jt_meter_window(m, 0, begin, end, &iv) == JT_OK);
 	check_near(iv.energy_uj * 1e-6, 200e-9 * (double)(end - begin), iv.bound_uj * 1e-6);
 	check(iv.provenance == JT_MEASURED);
@@ -128,20 +141,22 @@ static void phases_of_a_window_add_up_to_it(void)
 	struct jt_meter *m = open_meter();
 	struct jt_interval whole = { 0 }, a = { 0 }, b = { 0 };
 	struct jt_window *w = NULL;
+	uint64_t begin;
 
 	run_for(m, 50 * MS);
-	check(jt_window_begin(m, jt__now_ns(), &w) == JT_OK);
-	jt_window_phase(w, jt__now_ns(), "prefill");
+	begin = jt__now_ns();
+	check(jt_window_begin(m, begin, &w) == JT_OK);
+	jt_window_phase(w, begin, "prefill");
 	run_for(m, 60 * MS);
 	jt_window_phase(w, jt__now_ns(), "decode");
 	run_for(m, 120 * MS);
 	check(jt_window_read(w, 0, NULL, &whole) == JT_EAGAIN); /* still open */
 	jt_window_end(w, jt__now_ns());
-	run_for(m, 80 * MS);
+	settle(m);
 	check(jt_window_read(w, 0, NULL, &whole) == JT_OK);
 	check(jt_window_read(w, 0, "prefill", &a) == JT_OK);
 	check(jt_window_read(w, 0, "decode", &b) == JT_OK);
-	check_near((double)(a.energy_uj + b.energy_uj), (double)whole.energy_uj, 2000);
+	check_near((double)(a.energy_uj + b.energy_uj), (double)whole.energy_uj, 2);
 	check(b.energy_uj > a.energy_uj);
 	check(jt_window_read(w, 0, "sampling", &a) == JT_ENOENT);
 	jt_window_free(w);
@@ -187,7 +202,7 @@ static void a_request_is_charged_on_all_its_domains(void)
 	end = jt__now_ns();
 	check(jt_request_end(m, end, 42, &f) == JT_OK);
 	check(jt_meter_n_unsettled(m) == 1);
-	run_for(m, 100 * MS);
+	settle(m);
 	check(n_records == 1 && jt_meter_n_unsettled(m) == 0);
 	check_near(records[0].prefill_uj * 1e-6, 250e-9 * (double)(first - begin), records[0].bound_uj * 1e-6);
 	check_near(records[0].decode_uj * 1e-6, 250e-9 * (double)(end - first), records[0].bound_uj * 1e-6);
@@ -227,7 +242,7 @@ static void requests_idle_and_unattributed_are_the_meter(void)
 
 		check(jt_request_end(m, jt__now_ns(), i, &f) == JT_OK);
 	}
-	run_for(m, 100 * MS);
+	settle(m);
 	check(n_records == 20);
 	for (size_t i = 0; i < n_records; i++)
 		sum_uj += records[i].total_uj;
