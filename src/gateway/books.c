@@ -229,7 +229,7 @@ static int open_recording(struct jt_books *b, struct jt_error *err)
 
 	if (!b->config->metering.recording[0])
 		return JT_OK;
-	status = jt__lines_open(b->config->metering.recording, &b->recording, err);
+	status = jt__lines_begin(b->config->metering.recording, &b->recording, err);
 	if (status < 0)
 		return status;
 	domains = jt__alloc(n, sizeof(*domains));

@@ -40,6 +40,11 @@ struct jt_lines; /* opaque */
 
 /* @path "-" is stdout. Created with mode 0640 if it is not there. */
 int jt__lines_open(const char *path, struct jt_lines **ret_lines, struct jt_error *err);
+/*
+ * The same, but begins a file: one that is there and not empty is renamed to @path with the time it
+ * was last written to, "run.jsonl.2026-01-31T12:34:56.789Z".
+ */
+int jt__lines_begin(const char *path, struct jt_lines **ret_lines, struct jt_error *err);
 /* Appends one line in one write. A failure is logged at most once a minute and counted; the line is lost. */
 int jt__lines_append(struct jt_lines *l, const char *line, size_t n);
 /* Opens the path again: for log rotation. The old file stays if that fails. */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/log.h"
@@ -49,6 +51,22 @@ int jt__lines_open(const char *path, struct jt_lines **ret_lines, struct jt_erro
 	}
 	*ret_lines = l;
 	return JT_OK;
+}
+
+int jt__lines_begin(const char *path, struct jt_lines **ret_lines, struct jt_error *err)
+{
+	char aside[600], when[32];
+	struct stat st;
+
+	if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0) {
+		jt__format_rfc3339((uint64_t)st.st_mtim.tv_sec * JT_NS_PER_S + (uint64_t)st.st_mtim.tv_nsec,
+				   when);
+		snprintf(aside, sizeof(aside), "%s.%s", path, when);
+		if (rename(path, aside) < 0)
+			return jt__fail(err, JT_EIO, "ledger", "cannot move '%s' aside: %s", path,
+					strerror(errno));
+	}
+	return jt__lines_open(path, ret_lines, err);
 }
 
 static int lost(struct jt_lines *l, const char *why)

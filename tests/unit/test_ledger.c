@@ -105,6 +105,27 @@ static void lines_are_appended_and_follow_a_rotation(void)
 	check(jt__lines_open("/nonexistent/dir/file", &l, &err) == JT_EIO);
 }
 
+static void a_new_recording_sets_the_old_one_aside(void)
+{
+	char dir[] = "/tmp/jt-ledger-XXXXXX", path[64], text[16] = "", command[128];
+	struct jt_lines *l = NULL;
+	struct jt_error err;
+	FILE *f;
+
+	check(mkdtemp(dir) != NULL);
+	snprintf(path, sizeof(path), "%s/run.jsonl", dir);
+	for (int i = 0; i < 2; i++) {
+		check(jt__lines_begin(path, &l, &err) == JT_OK);
+		check(jt__lines_append(l, i ? "new" : "old", 3) == JT_OK);
+		jt__lines_close(l);
+	}
+	f = fopen(path, "r");
+	check(f && fread(text, 1, sizeof(text) - 1, f) == 4 && strcmp(text, "new\n") == 0);
+	fclose(f);
+	snprintf(command, sizeof(command), "grep -q old %s/run.jsonl.2*Z && rm -r %s", dir, dir);
+	check(system(command) == 0);
+}
+
 static void a_full_disk_is_counted(void)
 {
 	struct jt_lines *l = NULL;
@@ -123,6 +144,7 @@ int main(void)
 	test(unknown_figures_are_null);
 	test(a_bad_record_names_the_field);
 	test(lines_are_appended_and_follow_a_rotation);
+	test(a_new_recording_sets_the_old_one_aside);
 	test(a_full_disk_is_counted);
 	return tap_done();
 }
