@@ -5,8 +5,8 @@
  * The happy path: the head arrives; a path that we read gathers its body (the
  * model picks the upstream, include_usage is set for streams), any other streams it on as
  * it comes. The upstream's head is rebuilt for the client, its body goes through the
- * filter and out in the same turn of the loop. The bookkeeper hears of the
- * request when it is sent, at its first token, when its context has grown, and at its end.
+ * filter and out in the same turn of the loop. The bookkeeper hears of it when it
+ * is sent, at its first token, when its context has grown, and at its end (report.c).
  *
  * Two ends can go away by themselves. The client's (exchange over): the call is
  * cancelled at once, which is how the engine learns that nobody listens. The
@@ -20,192 +20,25 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include "base/clock.h"
-#include "gateway/ask.h"
 #include "gateway/figures.h"
 #include "gateway/heads.h"
 #include "gateway/models.h"
-#include "gateway/worker.h"
-#include "ledger/ledger.h"
+#include "gateway/relay.h"
 
 #define PATIENCE_NS (100 * JT_NS_PER_MS)
 #define MAX_HELD ((size_t)64 << 10)  /* of an event that may turn out to be a usage chunk */
 #define MAX_LATER ((size_t)4 << 20)  /* while the bookkeeper is asked */
-#define BYTES_PER_TOKEN 4            /* of a prompt, until the engine has counted: English text, common vocabularies */
-
-enum kind {
-	KIND_PASS,    /* bytes in, bytes out */
-	KIND_CHAT,    /* read and metered: the two completions endpoints */
-	KIND_PREFILL, /* metered, nothing is generated: embeddings and the like */
-	KIND_OPAQUE,  /* metered, generates in a form that we do not read */
-};
 
 static const struct {
 	const char *path;
-	enum kind kind;
+	enum jt_relay_kind kind;
 } paths[] = {
-	{ "/v1/chat/completions", KIND_CHAT }, { "/v1/completions", KIND_CHAT },
-	{ "/v1/embeddings", KIND_PREFILL },    { "/v1/rerank", KIND_PREFILL },
-	{ "/v1/score", KIND_PREFILL },	       { "/v1/responses", KIND_OPAQUE },
-	{ "/v1/messages", KIND_OPAQUE },       { "/completion", KIND_OPAQUE },
-	{ "/api/chat", KIND_OPAQUE },	       { "/api/generate", KIND_OPAQUE },
+	{ "/v1/chat/completions", JT_RELAY_CHAT }, { "/v1/completions", JT_RELAY_CHAT },
+	{ "/v1/embeddings", JT_RELAY_PREFILL },    { "/v1/rerank", JT_RELAY_PREFILL },
+	{ "/v1/score", JT_RELAY_PREFILL },	       { "/v1/responses", JT_RELAY_OPAQUE },
+	{ "/v1/messages", JT_RELAY_OPAQUE },       { "/completion", JT_RELAY_OPAQUE },
+	{ "/api/chat", JT_RELAY_OPAQUE },	       { "/api/generate", JT_RELAY_OPAQUE },
 };
-
-struct jt_relay {
-	struct jt_worker *worker;
-	struct jt_exchange *ex; /* NULL: the client's side is over */
-	struct jt_call *call;   /* NULL: the upstream's side is over, or has not begun */
-	enum kind kind;
-	uint64_t key;
-	const struct jt_upstream *upstream;
-	char path[48];
-	char id[64];
-
-	struct jt_models *models; /* it is about them, and there are several upstreams */
-
-	/* the client's body, streamed on */
-	bool chunked_up;
-
-	/* the request as read, and its answer */
-	struct jt_ask ask;
-	bool wants_energy;
-	bool reading; /* filter is in use */
-	struct jt_filter filter;
-	uint64_t sent_ns;
-	uint64_t first_ns;
-	uint64_t last_ns;
-	uint64_t next_progress; /* content events at which the bookkeeper hears of the context again */
-
-	/* the bookkeeper is asked */
-	bool waiting;
-	struct jt_timer patience;
-	struct jt_buf later;
-	bool call_is_over; /* while waiting: its end comes after `later` */
-	int call_status;
-	uint64_t over_ns; /* when the upstream's side was over */
-
-	/* for the bookkeeper */
-	struct jt_request_facts *facts; /* NULL: not metered, or handed over */
-	bool announced;                 /* BEGIN is out */
-	bool has_last_note;
-	struct jt_note last_note;
-	struct jt_relay *next_unsent;
-};
-
-static uint64_t now_of(const struct jt_relay *r)
-{
-	return jt__loop_now_ns(r->worker->loop);
-}
-
-/* ---- notes ---- */
-
-static bool tell(struct jt_relay *r, const struct jt_note *note)
-{
-	return jt__ring_push(r->worker->notes, note);
-}
-
-static void tell_begin(struct jt_relay *r)
-{
-	bool visible = r->kind == KIND_PREFILL || (r->kind == KIND_CHAT && r->ask.stream);
-	struct jt_note note = {
-		.kind = JT_NOTE_BEGIN,
-		.service = r->upstream->service,
-		.key = r->key,
-		.t_ns = r->sent_ns,
-		.begin.start = { .prompt_tokens = (uint32_t)JT_MIN(r->ask.prompt_bytes / BYTES_PER_TOKEN + 1,
-								   UINT32_MAX),
-				 .choices = r->ask.n == JT_NONE ? 1 : (uint32_t)JT_MIN(r->ask.n, 128),
-				 .first_token_visible = visible },
-	};
-
-	memcpy(note.begin.id, r->id, sizeof(r->id));
-	r->announced = tell(r, &note);
-	r->worker->n_unmetered += !r->announced;
-}
-
-static void tell_progress(struct jt_relay *r)
-{
-	uint64_t n = r->filter.answer.n_content, context = r->ask.prompt_bytes / BYTES_PER_TOKEN + n;
-	struct jt_note note = { .kind = JT_NOTE_PROGRESS, .key = r->key, .t_ns = now_of(r),
-				.context_tokens = (uint32_t)JT_MIN(context, UINT32_MAX) };
-
-	/* a sixteenth more context changes a decode step by less than that */
-	r->next_progress = n + 16 + context / 16;
-	if (r->announced)
-		tell(r, &note);
-}
-
-/* ---- the record ---- */
-
-static void put_tokens(const struct jt_relay *r, struct jt_request_facts *f)
-{
-	const struct jt_answer *a = &r->filter.answer;
-	struct jt_record *rec = &f->record;
-	uint64_t per_choice;
-	bool reported;
-
-	if (!r->reading)
-		return;
-	rec->prompt_tokens = a->report.prompt_tokens;
-	rec->cached_tokens = a->report.cached_tokens != JT_NONE ? a->report.cached_tokens :
-								  a->report.reused_tokens;
-	rec->reasoning_tokens = a->report.reasoning_tokens;
-	rec->queue_ns = a->report.queue_ns;
-	f->engine_prefill_ns = a->report.prefill_ns;
-	f->engine_decode_ns = a->report.decode_ns;
-	rec->completion_tokens = jt__answer_completion_tokens(a, &reported);
-	if (!reported && !r->ask.stream)
-		rec->completion_tokens = JT_NONE; /* one piece is no count */
-	else
-		strcpy(rec->token_source, reported ? "usage" : "events");
-	if (!r->first_ns)
-		return;
-	rec->ttft_ns = r->first_ns - r->sent_ns;
-	per_choice = rec->completion_tokens / JT_MAX(rec->choices, 1);
-	if (per_choice > 1)
-		rec->tpot_ns = (r->last_ns - r->first_ns) / (per_choice - 1);
-}
-
-/* The upstream has nothing more to do with it: the facts are complete and change hands. */
-static void conclude(struct jt_relay *r, const char *outcome)
-{
-	struct jt_request_facts *f = r->facts;
-	uint64_t end_ns = r->over_ns ? r->over_ns : now_of(r);
-
-	if (!f)
-		return;
-	strcpy(f->record.outcome, outcome);
-	f->record.duration_ns = r->sent_ns ? end_ns - r->sent_ns : 0;
-	put_tokens(r, f);
-	if (r->kind == KIND_PREFILL)
-		f->record.completion_tokens = 0;
-	r->facts = NULL;
-	r->last_note = (struct jt_note){ .kind = JT_NOTE_END, .key = r->key, .t_ns = end_ns, .facts = f };
-	/* without a beginning it is a record without joules: key 0 is nobody's */
-	if (!r->announced)
-		r->last_note.key = UINT64_MAX;
-	r->has_last_note = !tell(r, &r->last_note);
-}
-
-static struct jt_request_facts *new_facts(struct jt_relay *r, const struct jt_head *head)
-{
-	struct jt_request_facts *f = jt__alloc(1, sizeof(*f));
-	struct jt_record *rec;
-
-	if (!f)
-		return NULL;
-	rec = &f->record;
-	jt__record_init(rec);
-	f->engine_prefill_ns = f->engine_decode_ns = JT_NONE;
-	memcpy(rec->id, r->id, sizeof(rec->id));
-	memcpy(rec->path, r->path, sizeof(rec->path));
-	rec->start_unix_ns = jt__realtime_ns() - (jt__now_ns() - jt__exchange_begin_ns(r->ex));
-	jt__heads_label(head, "x-jouletap-task-class", rec->task_class, sizeof(rec->task_class));
-	jt__heads_label(head, "x-jouletap-tenant", rec->tenant, sizeof(rec->tenant));
-	if (!rec->task_class[0])
-		strcpy(rec->task_class, r->worker->config->routing.default_task_class);
-	return f;
-}
 
 /* ---- its end ---- */
 
@@ -230,7 +63,7 @@ struct jt_relay *jt__relay_next_unsent(const struct jt_relay *r)
 
 bool jt__relay_retire(struct jt_relay *r)
 {
-	if (r->has_last_note && !tell(r, &r->last_note))
+	if (r->has_last_note && !jt__relay_tell(r, &r->last_note))
 		return false;
 	r->has_last_note = false;
 	jt__relay_free(r);
@@ -246,7 +79,7 @@ static void release_if_over(struct jt_relay *r)
 	r->next_unsent = w->unsent;
 	w->unsent = r;
 	if (!w->unsent_timer.slot)
-		jt__timer_set(w->loop, &w->unsent_timer, now_of(r) + JT_NS_PER_MS);
+		jt__timer_set(w->loop, &w->unsent_timer, jt__relay_now_ns(r) + JT_NS_PER_MS);
 }
 
 /* ---- the answer, on its way to the client ---- */
@@ -266,26 +99,26 @@ static void hear_news(struct jt_relay *r)
 		a->news = 0;
 		return;
 	}
-	r->last_ns = now_of(r);
+	r->last_ns = jt__relay_now_ns(r);
 	if (!r->first_ns)
 		r->first_ns = r->last_ns;
 	if (a->n_content >= r->next_progress)
-		tell_progress(r);
+		jt__relay_tell_progress(r);
 	a->news = 0;
 }
 
 /* Stops the answer at the brace of its usage until the bookkeeper has answered. */
 static void ask_for_figures(struct jt_relay *r, const char *rest, size_t n)
 {
-	struct jt_note note = { .kind = JT_NOTE_ASK, .key = r->key, .t_ns = now_of(r) };
+	struct jt_note note = { .kind = JT_NOTE_ASK, .key = r->key, .t_ns = jt__relay_now_ns(r) };
 
 	r->waiting = true;
 	jt__buf_append(&r->later, rest, n);
 	if (r->call)
 		jt__call_pause(r->call, true);
-	tell(r, &note);
+	jt__relay_tell(r, &note);
 	r->worker->wake_books(r->worker->user);
-	jt__timer_set(r->worker->loop, &r->patience, now_of(r) + PATIENCE_NS);
+	jt__timer_set(r->worker->loop, &r->patience, jt__relay_now_ns(r) + PATIENCE_NS);
 }
 
 /* Reads on and sends on; stops where the filter wants figures. */
@@ -355,7 +188,7 @@ static void end_answer(struct jt_relay *r, int status, const char *why)
 {
 	if (r->facts && status != JT_OK && r->facts->record.http_status == JT_NONE)
 		r->facts->record.http_status = status == JT_ETIME ? 504 : 502;
-	conclude(r, outcome_of(r, status));
+	jt__relay_conclude(r, outcome_of(r, status));
 	if (status == JT_OK)
 		finish_answer(r);
 	else
@@ -430,7 +263,7 @@ static void begin_reading(struct jt_relay *r, const struct jt_head *head)
 	bool is_json = type && strncasecmp(type->value, "application/json", 16) == 0;
 	enum jt_filter_mode mode = JT_FILTER_PASS;
 
-	if (r->kind != KIND_CHAT || head->status != 200 || (!is_stream && !is_json))
+	if (r->kind != JT_RELAY_CHAT || head->status != 200 || (!is_stream && !is_json))
 		return;
 	if (r->wants_energy)
 		mode = JT_FILTER_ENERGY;
@@ -446,7 +279,7 @@ static void on_head(void *user, struct jt_call *c, const struct jt_head *head)
 	struct jt_relay *r = user;
 	struct jt_header headers[JT_HTTP_MAX_HEADERS + 4];
 	uint64_t length = head->content_length;
-	size_t n = jt__heads_response(head, r->kind == KIND_PASS ? NULL : r->id, headers,
+	size_t n = jt__heads_response(head, r->kind == JT_RELAY_PASS ? NULL : r->id, headers,
 				      JT_ARRAY_LEN(headers));
 
 	(void)c;
@@ -493,7 +326,7 @@ static void on_call_over(void *user, struct jt_call *c, int status, const struct
 
 	(void)c;
 	r->call = NULL;
-	r->over_ns = now_of(r);
+	r->over_ns = jt__relay_now_ns(r);
 	if (r->waiting) { /* the rest of the answer is in `later`, with facts that the record wants */
 		r->call_is_over = true;
 		r->call_status = status;
@@ -512,13 +345,13 @@ static const struct jt_call_handler call_handler = {
 
 /* ---- the client's side ---- */
 
-static enum kind kind_of(const struct jt_head *head, const char *path)
+static enum jt_relay_kind kind_of(const struct jt_head *head, const char *path)
 {
 	if (strcmp(head->method, "POST") == 0)
 		for (size_t i = 0; i < JT_ARRAY_LEN(paths); i++)
 			if (strcmp(paths[i].path, path) == 0)
 				return paths[i].kind;
-	return KIND_PASS;
+	return JT_RELAY_PASS;
 }
 
 static bool is_models_question(const struct jt_worker *w, const struct jt_head *head, const char *path)
@@ -540,6 +373,7 @@ static struct jt_relay *new_relay(struct jt_worker *w, struct jt_exchange *ex)
 		return NULL;
 	r->worker = w;
 	r->ex = ex;
+	r->begin_ns = jt__exchange_begin_ns(ex);
 	r->patience.fn = on_patience;
 	r->ask.n = JT_NONE;
 	jt__buf_init(&r->later, MAX_LATER);
@@ -550,7 +384,7 @@ static struct jt_relay *new_relay(struct jt_worker *w, struct jt_exchange *ex)
 	jt__copy_text(r->path, sizeof(r->path), head->target, strcspn(head->target, "?"));
 	jt__heads_request_id(head, r->key ^ w->id_salt, r->id);
 	r->kind = kind_of(head, r->path);
-	r->wants_energy = r->kind == KIND_CHAT && jt__head_is(head, "x-jouletap-energy", "1");
+	r->wants_energy = r->kind == JT_RELAY_CHAT && jt__head_is(head, "x-jouletap-energy", "1");
 	jt__exchange_set_user(ex, r);
 	return r;
 }
@@ -566,7 +400,7 @@ static void call_upstream(struct jt_relay *r, size_t upstream, const char *body,
 	rh->host = r->upstream->host;
 	rh->prefix = r->upstream->config->prefix;
 	rh->request_id = r->id;
-	rh->identity = r->kind == KIND_CHAT;
+	rh->identity = r->kind == JT_RELAY_CHAT;
 	jt__buf_init(&request, (2 * r->worker->config->limits.max_head_bytes) +
 				       r->worker->config->limits.max_body_bytes + 256);
 	jt__heads_request(&request, rh);
@@ -583,11 +417,11 @@ static void call_upstream(struct jt_relay *r, size_t upstream, const char *body,
 					 body || !head->has_body, strcmp(head->method, "HEAD") == 0,
 					 &call_handler, r);
 	jt__buf_fini(&request);
-	r->sent_ns = now_of(r);
+	r->sent_ns = jt__relay_now_ns(r);
 	if (!r->call)
 		jt__exchange_reply_error(r->ex, 503, "overloaded", "out of memory");
-	else if (r->facts)
-		tell_begin(r);
+	else if (r->facts && r->kind != JT_RELAY_PASS)
+		jt__relay_tell_begin(r);
 }
 
 /* A request whose body is in: read it, find its engine, send it. */
@@ -601,9 +435,9 @@ static void relay_gathered(struct jt_relay *r)
 	jt__ask_read(&r->ask, bytes, n);
 	if (!r->ask.valid)
 		r->ask = (struct jt_ask){ .n = JT_NONE }; /* the engine says what is wrong with it */
-	if (r->kind != KIND_CHAT)
+	if (r->kind != JT_RELAY_CHAT)
 		r->ask.edit.text = NULL;
-	r->facts = new_facts(r, jt__exchange_head(r->ex));
+	r->facts = jt__relay_new_facts(r);
 	if (r->facts) {
 		memcpy(r->facts->record.model, r->ask.model, sizeof(r->ask.model));
 		r->facts->record.choices = r->ask.n == JT_NONE ? 1 : r->ask.n;
@@ -612,7 +446,7 @@ static void relay_gathered(struct jt_relay *r)
 	if (!r->upstream) {
 		if (r->facts)
 			r->facts->record.http_status = 404;
-		conclude(r, "rejected");
+		jt__relay_conclude(r, "rejected");
 		jt__exchange_reply_error(r->ex, 404, "model_not_found",
 					 "no upstream serves the model '%s'", r->ask.model);
 		return;
@@ -623,6 +457,12 @@ static void relay_gathered(struct jt_relay *r)
 	call_upstream(r, upstream, bytes, n, &rh);
 }
 
+static bool only_reads(const struct jt_head *head)
+{
+	return strcmp(head->method, "GET") == 0 || strcmp(head->method, "HEAD") == 0 ||
+	       strcmp(head->method, "OPTIONS") == 0;
+}
+
 /* A request that is passed on as it comes. */
 static void relay_streamed(struct jt_relay *r)
 {
@@ -631,6 +471,8 @@ static void relay_streamed(struct jt_relay *r)
 	size_t upstream;
 
 	r->chunked_up = head->chunked;
+	if (!only_reads(head))
+		r->facts = jt__relay_new_facts(r); /* not metered, but on record */
 	r->upstream = jt__worker_route(r->worker, "", &upstream);
 	call_upstream(r, upstream, NULL, 0, &rh);
 }
@@ -639,13 +481,13 @@ static void ask_about(struct jt_relay *r)
 {
 	/* r->path may be cut */
 	const char *id = jt__exchange_head(r->ex)->target + strlen("/v1/energy/");
-	struct jt_note note = { .kind = JT_NOTE_LOOK_UP, .key = r->key, .t_ns = now_of(r) };
+	struct jt_note note = { .kind = JT_NOTE_LOOK_UP, .key = r->key, .t_ns = jt__relay_now_ns(r) };
 
 	jt__copy_text(r->id, sizeof(r->id), id, strcspn(id, "?"));
 	memcpy(note.id, r->id, sizeof(r->id));
-	if (tell(r, &note))
+	if (jt__relay_tell(r, &note))
 		r->worker->wake_books(r->worker->user);
-	jt__timer_set(r->worker->loop, &r->patience, now_of(r) + 10 * PATIENCE_NS);
+	jt__timer_set(r->worker->loop, &r->patience, jt__relay_now_ns(r) + 10 * PATIENCE_NS);
 }
 
 static void on_request_head(void *user, struct jt_exchange *ex)
@@ -656,7 +498,7 @@ static void on_request_head(void *user, struct jt_exchange *ex)
 		jt__exchange_reply_error(ex, 503, "overloaded", "out of memory");
 		return;
 	}
-	if (r->kind != KIND_PASS || is_energy_question(jt__exchange_head(ex), r->path) ||
+	if (r->kind != JT_RELAY_PASS || is_energy_question(jt__exchange_head(ex), r->path) ||
 	    is_models_question(user, jt__exchange_head(ex), r->path))
 		return;
 	jt__exchange_stream_body(ex);
@@ -676,7 +518,7 @@ static void on_request(void *user, struct jt_exchange *ex)
 
 	if (!r)
 		return;
-	if (r->kind != KIND_PASS)
+	if (r->kind != JT_RELAY_PASS)
 		relay_gathered(r);
 	else if (is_models_question(user, jt__exchange_head(ex), r->path))
 		ask_for_models(r);
@@ -725,7 +567,7 @@ static void on_exchange_over(void *user, struct jt_exchange *ex, bool complete)
 		jt__call_cancel(r->call);
 		r->call = NULL;
 	}
-	conclude(r, complete ? "ok" : "client_gone");
+	jt__relay_conclude(r, complete ? "ok" : "client_gone");
 	release_if_over(r);
 }
 

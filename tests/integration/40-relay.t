@@ -9,6 +9,8 @@ import os
 import random
 import re
 import select
+import shutil
+import subprocess
 import sys
 import time
 
@@ -16,7 +18,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import http1
 import tap
 import upstream
-from gateway import Gateway, HandDriven
+from gateway import Gateway, HandDriven, wait_for
 from http1 import JSON
 from tap import test
 from upstream import Capture, Engine
@@ -142,7 +144,9 @@ def captures_come_out_as_they_went_in():
             chat = capture.path in ("/v1/chat/completions", "/v1/completions")
             for include_usage in (True, False) if chat and capture.stream else (None,):
                 request = capture.request if include_usage is None else asked(capture, include_usage)
-                expected = capture.body if include_usage in (None, True) else upstream.without_usage_chunks(capture.body)
+                expected = capture.body
+                if include_usage is False:
+                    expected = upstream.without_usage_chunks(expected)
                 for pieces in ways_to_cut(capture.wire(), rng):
                     connection, got = t.ask(capture, request)
                     assert got.head.target == capture.path
@@ -205,7 +209,8 @@ def a_client_that_vanishes_leaves_the_tokens_it_got_in_the_record():
 SPLICES = [  # the request's body, what the engine gets
     (b'{"stream":true}', b'{"stream_options":{"include_usage":true},"stream":true}'),
     (b' {\n "model" : "m",\t"stream":true , "x":[1,2.50,{"y":null}],"z":"\\u00e9\\ud83d\\ude00" }\r\n',
-     b' {"stream_options":{"include_usage":true},\n "model" : "m",\t"stream":true , "x":[1,2.50,{"y":null}],"z":"\\u00e9\\ud83d\\ude00" }\r\n'),
+     b' {"stream_options":{"include_usage":true},'
+     b'\n "model" : "m",\t"stream":true , "x":[1,2.50,{"y":null}],"z":"\\u00e9\\ud83d\\ude00" }\r\n'),
     (b'{"stream":true,"stream_options":{}}', b'{"stream":true,"stream_options":{"include_usage":true}}'),
     (b'{"stream":true,"stream_options":{"a":[1]}}', b'{"stream":true,"stream_options":{"include_usage":true,"a":[1]}}'),
     (b'{"stream":true,"stream_options": null }', b'{"stream":true,"stream_options": {"include_usage":true} }'),
@@ -243,8 +248,9 @@ def the_request_goes_on_as_it_came_but_for_the_splice():
 def a_chunked_request_is_understood_too():
     with HandDriven() as t:
         body = b'{"stream":true,"model":"m"}'
-        framed = http1.chunk(body[:7]) + b"5;ext=1\r\n" + body[7:12] + b"\r\n" + http1.chunk(body[12:]) + b"0\r\nX-T: 1\r\n\r\n"
-        raw = http1.request("POST", "/v1/chat/completions", b"", [*JSON] + [("Transfer-Encoding", "chunked")]) + framed
+        framed = http1.chunk(body[:7]) + b"5;ext=1\r\n" + body[7:12] + b"\r\n" + http1.chunk(body[12:])
+        framed += b"0\r\nX-T: 1\r\n\r\n"
+        raw = http1.request("POST", "/v1/chat/completions", b"", [*JSON, ("Transfer-Encoding", "chunked")]) + framed
         for i in range(0, len(raw), 3):
             t.client.send(raw[i : i + 3])
         connection, got = t.engine.take()
@@ -256,16 +262,16 @@ def a_chunked_request_is_understood_too():
 
 @test
 def request_headers_are_kept_but_for_those_of_the_hop():
-    kept = [("Authorization", "Bearer sk-123"), ("OpenAI-Organization", "org"), ("X-Custom", "a"), ("x-custom", "b, c"),
-            ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), ("Cookie", "a=b; c=d"),
+    kept = [("Authorization", "Bearer sk-123"), ("OpenAI-Organization", "org"), ("X-Custom", "a"),
+            ("x-custom", "b, c"), ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), ("Cookie", "a=b; c=d"),
             ("X-Empty", ""), ("User-Agent", "test/1 (x; y)")]
-    hop = [("Connection", "keep-alive, X-Hop"), ("X-Hop", "secret"), ("Keep-Alive", "timeout=5"), ("TE", "trailers"),
-           ("Proxy-Authorization", "Basic eA=="), ("Proxy-Connection", "keep-alive"), ("Trailer", "X-T"),
+    hop = [("Connection", "keep-alive, X-Hop"), ("X-Hop", "secret"), ("Keep-Alive", "timeout=5"),
+           ("TE", "trailers"), ("Proxy-Authorization", "Basic eA=="), ("Proxy-Connection", "keep-alive"), ("Trailer", "X-T"),
            ("Upgrade", "h2c")]
     ours = [("x-jouletap-task-class", "chat"), ("x-jouletap-tenant", "acme")]
     with HandDriven() as t:
-        t.client.send(http1.request("POST", "/v1/chat/completions?a=1&b=%20", b"{}",
-                                    [*JSON] + kept + hop + ours + [("Accept-Encoding", "gzip, br"), ("x-request-id", "r-1")]))
+        headers = [*JSON, *kept, *hop, *ours, ("Accept-Encoding", "gzip, br"), ("x-request-id", "r-1")]
+        t.client.send(http1.request("POST", "/v1/chat/completions?a=1&b=%20", b"{}", headers))
         connection, got = t.engine.take()
         assert got.head.start == "POST /v1/chat/completions?a=1&b=%20 HTTP/1.1", got.head.start
         for name, value in kept:
@@ -298,10 +304,10 @@ def what_is_not_read_may_be_compressed():
 @test
 def response_headers_are_kept_but_for_those_of_the_hop():
     kept = [("Retry-After", "17"), ("x-request-id", "engine-7"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2; Path=/"),
-            ("X-Ratelimit-Remaining-Tokens", "9"), ("Server", "engine"), ("Content-Type", "application/json; charset=utf-8"),
-            ("Access-Control-Allow-Origin", "")]
-    hop = [("Connection", "X-Secret, close"), ("X-Secret", "1"), ("Keep-Alive", "timeout=5"), ("Proxy-Authenticate", "Basic"),
-           ("Trailer", "X-T")]
+            ("X-Ratelimit-Remaining-Tokens", "9"), ("Server", "engine"),
+            ("Content-Type", "application/json; charset=utf-8"), ("Access-Control-Allow-Origin", "")]
+    hop = [("Connection", "X-Secret, close"), ("X-Secret", "1"), ("Keep-Alive", "timeout=5"),
+           ("Proxy-Authenticate", "Basic"), ("Trailer", "X-T")]
     with HandDriven() as t:
         for status in ("200 OK", "429 Too Many Requests", "503 Service Unavailable", "418 I'm a teapot"):
             t.client.send(http1.request("POST", "/v1/chat/completions", b"{}", JSON))
@@ -346,10 +352,12 @@ def who_expects_100_continue_gets_it():
 def an_answer_without_a_body_stays_without():
     with HandDriven() as t:
         for method, status in (("POST", "204 No Content"), ("GET", "304 Not Modified"), ("HEAD", "200 OK")):
-            t.client.send(http1.request(method, "/anything", headers=[("Content-Length", "0")] if method == "POST" else []))
+            length = [("Content-Length", "0")] if method == "POST" else []
+            t.client.send(http1.request(method, "/anything", headers=length))
             connection, got = t.engine.take()
             assert got.head.method == method
-            connection.send(f"HTTP/1.1 {status}\r\n{'Content-Length: 999' if method == 'HEAD' else 'X-A: b'}\r\n\r\n".encode())
+            header = "Content-Length: 999" if method == "HEAD" else "X-A: b"
+            connection.send(f"HTTP/1.1 {status}\r\n{header}\r\n\r\n".encode())
             answer = t.client.answer(no_body=True)
             assert answer.head.status == int(status[:3])
             assert method != "HEAD" or answer.head.get("content-length") == "999", answer.head.raw
@@ -375,7 +383,8 @@ def an_answer_that_ends_with_its_connection_is_whole():
 @test
 def pipelined_requests_are_answered_in_their_order():
     with HandDriven() as t:
-        t.client.send(b"".join(http1.request("POST", "/v1/completions", b'{"prompt":"%d"}' % i, JSON) for i in range(5)))
+        bodies = [b'{"prompt":"%d"}' % i for i in range(5)]
+        t.client.send(b"".join(http1.request("POST", "/v1/completions", body, JSON) for body in bodies))
         for i in range(5):
             connection, got = t.engine.take()
             assert got.json()["prompt"] == str(i)
@@ -491,7 +500,8 @@ def running_totals_reach_who_did_not_ask_as_they_came():
 
 @test
 def roles_comments_and_pings_are_no_tokens():
-    role = upstream.event({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}]})
+    delta = {"role": "assistant", "content": ""}
+    role = upstream.event({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
     progress = upstream.event({"choices": [{"index": 0, "delta": {"role": "assistant"}}],
                                "prompt_progress": {"total": 9, "cache": 0, "processed": 4, "time_ms": 1}})
     thought = upstream.event({"choices": [{"index": 0, "delta": {"reasoning_content": "hm"}}]})
@@ -499,10 +509,9 @@ def roles_comments_and_pings_are_no_tokens():
         {"index": 0, "id": "c", "function": {"name": "f", "arguments": "{"}}]}}]})
     before = [b": keep-alive\n\n", role, progress, b"event: ping\ndata: {}\n\n"]
     with HandDriven() as t:
-        for i, (first, more) in enumerate(((upstream.token("a"), []), (thought, [upstream.token("b")]), (call, []))):
+        for i, (first, more) in enumerate([(upstream.token("a"), []), (thought, [upstream.token("b")]), (call, [])]):
             body = b'{"model":"m","stream":true,"stream_options":{"include_usage":true}}'
-            t.client.send(http1.request("POST", "/v1/chat/completions", body, [*JSON] + [("x-request-id", f"first-{i}")]))
-            connection, _ = t.engine.take()
+            connection, _ = t.send(body, [("x-request-id", f"first-{i}")])
             connection.send(upstream.STREAM_HEAD)
             answer = t.client.answer()
             for event in before:
@@ -543,9 +552,9 @@ def an_event_too_long_to_hold_still_passes():
 def a_compressed_answer_passes_unread():
     packed = bytes(range(256)) * 10
     with HandDriven() as t:
-        t.client.send(http1.request("POST", "/v1/chat/completions", b"{}", [*JSON] + [("x-request-id", "gz")]))
+        t.client.send(http1.request("POST", "/v1/chat/completions", b"{}", [*JSON, ("x-request-id", "gz")]))
         connection, _ = t.engine.take()
-        connection.send(upstream.answer("200 OK", [*JSON] + [("Content-Encoding", "gzip")], packed))
+        connection.send(upstream.answer("200 OK", [*JSON, ("Content-Encoding", "gzip")], packed))
         answer = t.client.answer()
         assert answer.read() == packed and answer.head.get("content-encoding") == "gzip"
         r = t.gateway.record("gz")
@@ -645,7 +654,8 @@ def before_the_first_reading_energy_is_unknown_and_not_0():
     engine = Engine(lambda c, r: c.send(capture.wire()))
     with Gateway([engine], {"metering": {"poll_interval_ms": 10000}}) as g:
         body = g.chat(capture.request, [("x-jouletap-energy", "1")]).body
-        energy = [json.loads(e[6:])["usage"]["energy"] for e in upstream.events_of(body) if upstream.is_usage_chunk(e)]
+        chunks = [json.loads(e[6:]) for e in upstream.events_of(body) if upstream.is_usage_chunk(e)]
+        energy = [chunk["usage"]["energy"] for chunk in chunks]
         assert len(energy) == 1 and energy[0]["provisional"] is True, energy
         assert energy[0]["total_j"] is None and energy[0]["provenance"] is None, energy
 
@@ -678,6 +688,16 @@ def ids_are_ours_where_the_client_gives_none_or_a_bad_one():
         assert len(seen) == 3
 
 
+@test
+def what_a_request_cost_is_remembered_for_a_while():
+    engine = Engine(lambda c, r: c.send(upstream.json_answer({})))
+    with Gateway([engine], {"telemetry": {"energy_ttl_s": 1}}) as g:
+        g.chat({}, [("x-request-id", "short-lived")])
+        g.final_energy("short-lived")
+        wait_for(lambda: g.energy("short-lived")[0] == 404, 5, lambda: "the request to be forgotten")
+        assert g.record("short-lived")["total_j"] is not None
+
+
 # ---- several engines ----
 
 
@@ -685,16 +705,16 @@ def ids_are_ours_where_the_client_gives_none_or_a_bad_one():
 def the_model_names_the_engine():
     names = ("a", "b")
     engines = {n: Engine(lambda c, r, n=n: c.send(upstream.json_answer({"engine": n}))) for n in names}
-    settings = [{"name": n, "url": engines[n].url + ("/prefix/" if n == "b" else ""), "models": [f"{n}-1", f"{n}-2"]}
-                for n in names]
+    prefix = {"a": "", "b": "/prefix"}
+    settings = [{"name": n, "url": engines[n].url + prefix[n] + "/", "models": [f"{n}-1", f"{n}-2"]} for n in names]
     with Gateway(settings) as g:
         for model, engine in (("a-1", "a"), ("b-1", "b"), ("b-2", "b"), ("a-2", "a")):
             for path in ("/v1/chat/completions", "/v1/completions", "/v1/embeddings"):
-                answer = g.chat({"model": model, "input": "x"}, [("x-request-id", model + path.replace("/", "."))], path)
+                name = model + path.replace("/", ".")
+                answer = g.chat({"model": model, "input": "x"}, [("x-request-id", name)], path)
                 assert json.loads(answer.body) == {"engine": engine}, answer.body
-                got = engines[engine].requests[-1]
-                assert got.head.target == ("/prefix" if engine == "b" else "") + path
-                r = g.record(model + path.replace("/", "."))
+                assert engines[engine].requests[-1].head.target == prefix[engine] + path
+                r = g.record(name)
                 assert r["upstream"] == engine and r["model"] == model and r["path"] == path, r
         before = sum(len(e.requests) for e in engines.values())
         answer = g.chat({"model": "nobody's \"model\""})
@@ -714,7 +734,8 @@ def models_of_all_engines_are_listed():
         return lambda c, r: c.send(upstream.json_answer({"object": "list", "data": [
             {"id": i, "object": "model", "extra": {"kept": i}} for i in ids]}))
     one, two = Engine(models("a-1", "a-2")), Engine(models("b-1"))
-    with Gateway([{"name": "a", "url": one.url, "models": ["a-1", "a-2"]}, {"name": "b", "url": two.url, "models": ["b-1"]}]) as g:
+    settings = [{"name": "a", "url": one.url, "models": ["a-1", "a-2"]}, {"name": "b", "url": two.url, "models": ["b-1"]}]
+    with Gateway(settings) as g:
         value = json.loads(g.fetch("GET", "/v1/models").body)
         assert value["object"] == "list" and [m["id"] for m in value["data"]] == ["a-1", "a-2", "b-1"], value
     with Gateway([one]) as g:
@@ -752,6 +773,27 @@ def metrics_agree_with_the_records():
         health = http1.fetch(g.admin, "GET", "/health")
         assert health.head.status == 200, health.head.raw
         assert g.stop() == 0
+
+
+@test
+def the_pages_of_metrics_are_well_formed():
+    capture = Capture("chat_stream_usage")
+    with Gateway([Engine(lambda c, r: c.send(capture.wire()))]) as g:
+        for model in ("tiny", "quo\"te\\back\nline", "é", "🌍"):
+            g.chat({"model": model, "stream": True})
+        g.chat(b'{"model":"\xff\xfe","stream":true}')
+        g.wait_records(5)
+        page = http1.fetch(g.admin, "GET", "/metrics")
+        assert page.head.get("content-type").startswith("text/plain; version=0.0.4"), page.head.raw
+        page.body.decode()
+        kind = "application/openmetrics-text; version=1.0.0"
+        open_metrics = http1.fetch(g.admin, "GET", "/metrics", headers=[("Accept", kind)])
+        assert open_metrics.head.get("content-type").startswith(kind)
+        assert open_metrics.body.endswith(b"# EOF\n")
+        if not shutil.which("promtool"):
+            raise tap.Skip("needs promtool, of the package prometheus")
+        checked = subprocess.run(["promtool", "check", "metrics"], input=page.body, capture_output=True, timeout=60)
+        assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import http1
 import tap
 import upstream
-from gateway import Gateway, HandDriven, wait_for
+from gateway import Gateway, HandDriven, is_sanitized, wait_for
 from http1 import JSON
 from tap import test
 from upstream import Engine
@@ -77,7 +77,8 @@ def time_to_cancel(t, body, tokens, how, name):
 
 @test
 def a_client_that_leaves_cancels_the_engines_work():
-    cases = {"before the first token": (STREAM, 0), "in the middle of a stream": (STREAM, 7), "waiting for a plain answer": (PLAIN, 0)}
+    cases = {"before the first token": (STREAM, 0), "in the middle of a stream": (STREAM, 7),
+             "waiting for a plain answer": (PLAIN, 0)}
     with HandDriven() as t:
         for case, (body, tokens) in cases.items():
             took = []
@@ -89,7 +90,8 @@ def a_client_that_leaves_cancels_the_engines_work():
                     assert r["outcome"] == "client_gone", r
                     assert r["completion_tokens"] == (tokens if body == STREAM and tokens else None) or \
                         (body == STREAM and not tokens and r["completion_tokens"] in (0, None)), r
-            print(f"# {case}: cancelled within {sorted(took)[len(took) // 2]:.2f} ms (median), {max(took):.2f} ms (worst)")
+            median = sorted(took)[len(took) // 2]
+            print(f"# {case}: cancelled within {median:.2f} ms (median), {max(took):.2f} ms (worst)")
             assert max(took) < 100, took
         still_well(t)
 
@@ -203,7 +205,8 @@ def an_engine_that_hangs_up_without_an_answer_is_a_502():
 
 @test
 def rubbish_instead_of_an_answer_is_a_502():
-    answers = [b"\x00\x01\x02\x03\r\n\r\n", b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 abc OK\r\n\r\n", b"<html>oops</html>\n\n",
+    answers = [b"\x00\x01\x02\x03\r\n\r\n", b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 abc OK\r\n\r\n",
+               b"<html>oops</html>\n\n",
                b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n12345",
                b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
                b"HTTP/1.1 200 OK\r\nX-A: b\r\n c\r\nContent-Length: 0\r\n\r\n",
@@ -268,9 +271,10 @@ def an_engine_that_does_not_take_connections_is_a_504():
 
 @test
 def one_hanging_engine_does_not_hold_up_another():
-    hanging, well = Engine(lambda c, r: c.wait_gone(20)), Engine(lambda c, r: c.send(upstream.json_answer({"ok": 1})))
-    with Gateway([{"name": "hanging", "url": hanging.url, "models": ["h"]}, {"name": "well", "url": well.url, "models": ["w"]}],
-                 {"workers": 1}) as g:
+    hanging = Engine(lambda c, r: c.wait_gone(20))
+    well = Engine(lambda c, r: c.send(upstream.json_answer({"ok": 1})))
+    settings = [{"name": "hanging", "url": hanging.url, "models": ["h"]}, {"name": "well", "url": well.url, "models": ["w"]}]
+    with Gateway(settings, {"workers": 1}) as g:
         stuck = [g.client() for _ in range(50)]
         for client in stuck:
             client.send(http1.request("POST", CHAT, b'{"model":"h"}', JSON))
@@ -330,8 +334,8 @@ def nothing_is_asked_twice_once_an_answer_has_begun():
 
 @test
 def malformed_events_pass_and_the_rest_is_read():
-    bad = [b"data: {\"choices\":[{\"delta\":{\"content\":\"x\"\n\n", b"data: \xff\xfe\x00\n\n", b"data\n\n", b"data:\n\n",
-           b": \n\n", b"event: x\nid: 1\nretry: 5\n\n", b"\n\n\n", b"rubbish\n\n", b"data: [DONE\n\n", b"data: 17\n\n",
+    bad = [b"data: {\"choices\":[{\"delta\":{\"content\":\"x\"\n\n", b"data: \xff\xfe\x00\n\n", b"data\n\n",
+           b"data:\n\n", b": \n\n", b"event: x\nid: 1\nretry: 5\n\n", b"\n\n\n", b"rubbish\n\n", b"data: [DONE\n\n", b"data: 17\n\n",
            b"data: {\"choices\":{}}\n\n", b"data: {\"choices\":[{\"delta\":5}],\"usage\":[]}\n\n",
            b"data: {\"usage\":{\"prompt_tokens\":-4,\"completion_tokens\":1e99}}\n\n",
            b"data: " + b"[" * 2000 + b"\n\n", b"\r\n\r\n", b"data: {\"choices\":[]}\r\n\r\n"]
@@ -375,7 +379,8 @@ def half_a_character_a_packet_is_no_harm():
                     time.sleep(0.0005)  # so that it comes alone
             answer = t.client.answer()
             answer.read()
-            assert answer.body == (b"".join(events) if include_usage else upstream.without_usage_chunks(b"".join(events)))
+            sent = b"".join(events)
+            assert answer.body == (sent if include_usage else upstream.without_usage_chunks(sent))
             r = t.gateway.record(f"utf8-{include_usage}")
             assert r["completion_tokens"] == 30 and (include_usage or r["model"] == "mé"), r
         # and the other way round: the client's characters in halves
@@ -493,8 +498,10 @@ CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 SMUGGLED += [CHUNKED + body + NEXT for body in (
     b"0x2\r\n{}\r\n0\r\n\r\n", b"+2\r\n{}\r\n0\r\n\r\n", b"-2\r\n{}\r\n0\r\n\r\n", b" 2\r\n{}\r\n0\r\n\r\n",
     b"2 \r\n{}\r\n0\r\n\r\n", b"2\n{}\r\n0\r\n\r\n", b"2\r\n{}0\r\n\r\n", b"2\r\n{}\n0\r\n\r\n", b"2\r\n{}xx0\r\n\r\n",
-    b"\r\n{}\r\n0\r\n\r\n", b"g\r\n{}\r\n0\r\n\r\n", b"10000000000000002\r\n{}\r\n0\r\n\r\n", b"2;a\nb\r\n{}\r\n0\r\n\r\n",
-    b"2;" + b"x" * 100000 + b"\r\n{}\r\n0\r\n\r\n", b"2\r\n{}\r\n0\r\nbad trailer\r\n\r\n", b"2\r\n{}\r\n0\r\n X: y\r\n\r\n",
+    b"\r\n{}\r\n0\r\n\r\n", b"g\r\n{}\r\n0\r\n\r\n", b"10000000000000002\r\n{}\r\n0\r\n\r\n",
+    b"2;a\nb\r\n{}\r\n0\r\n\r\n",
+    b"2;" + b"x" * 100000 + b"\r\n{}\r\n0\r\n\r\n", b"2\r\n{}\r\n0\r\nbad trailer\r\n\r\n",
+    b"2\r\n{}\r\n0\r\n X: y\r\n\r\n",
     b"2\r\n{}\r\n0\r\nX: y\n\r\n", b"2\r\n{}\r\n0\n\r\n", b"2\r{}\r\n0\r\n\r\n")]
 
 
@@ -610,14 +617,15 @@ def slow_readers_cost_no_memory_and_nobody_else_time():
         assert max(sent.values()) < n_blocks - 1, "the engine was never held back"
         grown = g.rss_kb() - before
         print(f"# 16 streams that nobody reads: {grown} kB more, {grown / 16:.0f} kB a stream")
-        assert grown < 16 * 700 + 2000, f"{grown} kB more"
+        assert is_sanitized() or grown < 16 * 700 + 2000, f"{grown} kB more"
         took = []
         for _ in range(50):
             begun = time.monotonic()
             assert g.chat(PLAIN).head.status == 200
             took.append(time.monotonic() - begun)
-        print(f"# meanwhile another request takes {sorted(took)[25] * 1e3:.1f} ms (median), {max(took) * 1e3:.1f} ms (worst)")
-        assert sorted(took)[25] < 0.2 and max(took) < 3
+        median, worst = sorted(took)[25], max(took)
+        print(f"# meanwhile another request takes {median * 1e3:.1f} ms (median), {worst * 1e3:.1f} ms (worst)")
+        assert median < 0.2 and worst < 3
         cpu = g.cpu_s()
         time.sleep(0.5)
         assert g.cpu_s() - cpu < 0.25, "it spins while it waits"
@@ -674,9 +682,10 @@ def told_to_stop_it_lets_streams_finish():
 
     def script(connection, request):
         begun.set()
-        upstream.stream(connection, [upstream.token(str(i)) for i in range(15)] + [upstream.usage(1, 15), upstream.DONE], pause=0.05)
+        tokens = [upstream.token(str(i)) for i in range(15)]
+        upstream.stream(connection, [*tokens, upstream.usage(1, 15), upstream.DONE], pause=0.05)
 
-    with Gateway([Engine(script)]) as g:
+    with Gateway([Engine(script)], {"timeouts": {"drain_s": 30}}) as g:
         idle = g.client()
         client = g.client()
         client.send(http1.request("POST", CHAT, STREAM, [*JSON, *named("last")]))

@@ -9,6 +9,7 @@ One run of six seconds, in which each GPU has its own engine and its own trouble
 import json
 import os
 import sys
+import tempfile
 import threading
 import time
 
@@ -73,8 +74,10 @@ class Run:
         self.latencies = []
         upstreams = [{"name": f"gpu{i}", "url": Engine(work).url, "models": [f"on-gpu{i}"], "domains": [f"gpu:{i}"]}
                      for i in range(8)]
-        settings = {"metering": {"policy": "equal", "idle_power_w": {"gpu:0": 100, "gpu:1": 100}}}
-        with Gateway(upstreams, settings, script=GPUS) as g:
+        folder = tempfile.TemporaryDirectory(prefix="jouletap-test-")
+        recording = os.path.join(folder.name, "run.jsonl")
+        metering = {"policy": "equal", "idle_power_w": {"gpu:0": 100, "gpu:1": 100}, "recording": recording}
+        with folder, Gateway(upstreams, {"metering": metering}, script=GPUS) as g:
             self.begun = time.monotonic()
             threads = [threading.Thread(target=self.ask, args=(g, *row)) for row in WORK]
             for thread in threads:
@@ -93,6 +96,9 @@ class Run:
             self.all_records = g.wait_records(len(WORK) + len(self.latencies))
             self.status = g.stop()
             self.log = g.log
+            self.replayed = tap.jouletap("replay", "--json", recording)
+            with open(recording) as f:
+                self.lines = [json.loads(line) for line in f]
 
     def ask(self, g, name, gpu, begin, prefill, decode):
         time.sleep(max(0, self.begun + begin - time.monotonic()))
@@ -239,6 +245,23 @@ def what_a_client_is_told_in_the_end_is_what_the_record_says():
     for name, energy in t.energies.items():
         for key in ("prefill_j", "decode_j", "total_j", "bound_j", "provenance"):
             assert energy[key] == t.records[name][key], (name, energy)
+
+
+@test
+def the_recording_of_it_says_the_same():
+    t = run()
+    code, out, err = t.replayed
+    assert code == 0, err
+    windows = {w["domain"]: w for w in json.loads(out)["windows"]}
+    for gpu, power_w in ((0, 400), (3, 350), (4, 250), (5, 200)):
+        w = windows[f"gpu:{gpu}"]
+        truth = power_w * (w["to_s"] - w["from_s"])
+        assert abs(w["energy_j"] - truth) <= w["bound_j"] + 0.03 * truth, (w, truth)
+    spans = [line["span"] for line in t.lines if "span" in line]
+    decodes = sorted(s["end_s"] - s["begin_s"] for s in spans if s["phase"] == "decode")
+    assert len(decodes) == len(WORK), len(decodes)
+    for got, want in zip(decodes, sorted(decode for *_, decode in WORK)):
+        assert abs(got - want) < 0.3, (decodes, WORK)
 
 
 @test

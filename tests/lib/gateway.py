@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """
 Starts `jouletap serve` for a test and reads what it tells: its access record, its metrics, its log.
-Use it with `with`: it is stopped at the end, whatever happens.
+Use it with `with`: it is gone at the end, whatever happens.
 """
 import json
 import os
@@ -25,9 +25,11 @@ def yaml(value, depth=0):
     """Enough of YAML for a configuration."""
     pad = "  " * depth
     if isinstance(value, dict):
-        return "".join(
-            f"{pad}{key}:" + ("\n" + yaml(item, depth + 1) if isinstance(item, (dict, list)) else f" {json.dumps(item)}\n")
-            for key, item in value.items())
+        lines = ""
+        for key, item in value.items():
+            nested = isinstance(item, (dict, list))
+            lines += f"{pad}{key}:" + ("\n" + yaml(item, depth + 1) if nested else f" {json.dumps(item)}\n")
+        return lines
     lines = ""
     for item in value:
         if isinstance(item, dict):
@@ -37,10 +39,18 @@ def yaml(value, depth=0):
     return lines
 
 
+def is_sanitized():
+    """Whether the program carries a sanitizer, next to which its own memory cannot be seen."""
+    with open(tap.JOULETAP, "rb") as f:
+        program = f.read()
+    return b"__asan_init" in program or b"__tsan_init" in program
+
+
 class Gateway:
     """
     @upstreams: engines, or mappings as in the configuration. @config is laid over the defaults of the
-    tests: two workers, a reading each 20 ms, an access log in a directory of its own.
+    tests: two workers, a reading each 20 ms, an access log in a directory of its own. At the end it is asked
+    to stop, and has to do so properly, unless the test failed already.
     """
 
     def __init__(self, upstreams, config=None, script=None, env=None):
@@ -52,6 +62,7 @@ class Gateway:
             "workers": 2,
             "metering": {"poll_interval_ms": 20},
             "telemetry": {"access_log": self.access_log},
+            "timeouts": {"drain_s": 1},
             "upstreams": [u if isinstance(u, dict) else {"name": "engine", "url": u.url} for u in upstreams],
         }
         for section, value in (config or {}).items():
@@ -172,8 +183,13 @@ class Gateway:
     def __enter__(self):
         return self
 
-    def __exit__(self, *why):
-        self.close()
+    def __exit__(self, kind, *why):
+        try:
+            if kind is None and self.process.poll() is None:
+                status = self.stop()
+                assert status == 0, f"ended with status {status}: " + "\n".join(self.log)
+        finally:
+            self.close()
 
 
 class HandDriven:
@@ -190,7 +206,7 @@ class HandDriven:
 
     def __exit__(self, *why):
         self.client.close()
-        self.gateway.close()
+        self.gateway.__exit__(*why)
         self.engine.stop()
 
     def send(self, body, headers=(), path="/v1/chat/completions"):

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef JT_RELAY_H
+#define JT_RELAY_H
+/*
+ * One request on its way through: what relay.c (which moves its bytes) and
+ * report.c (which tells the bookkeeper) share. Private to them; worker's thread only.
+ */
+#include "gateway/ask.h"
+#include "gateway/worker.h"
+
+enum jt_relay_kind {
+	JT_RELAY_PASS,    /* bytes in, bytes out */
+	JT_RELAY_CHAT,    /* read and metered: the two completions endpoints */
+	JT_RELAY_PREFILL, /* metered, nothing is generated: embeddings and the like */
+	JT_RELAY_OPAQUE,  /* metered, generates in a form that we do not read */
+};
+
+struct jt_relay {
+	struct jt_worker *worker;
+	struct jt_exchange *ex; /* NULL: the client's side is over */
+	struct jt_call *call;   /* NULL: the upstream's side is over, or has not begun */
+	enum jt_relay_kind kind;
+	uint64_t key;
+	const struct jt_upstream *upstream;
+	char path[48];
+	char id[64];
+
+	struct jt_models *models; /* it is about them, and there are several upstreams */
+
+	/* the client's body, streamed on */
+	bool chunked_up;
+
+	/* the request as read, and its answer */
+	struct jt_ask ask;
+	bool wants_energy;
+	bool reading; /* filter is in use */
+	struct jt_filter filter;
+	uint64_t begin_ns; /* its head arrived */
+	uint64_t sent_ns;  /* … and went to the upstream; 0: it did not */
+	uint64_t first_ns;
+	uint64_t last_ns;
+	uint64_t next_progress; /* content events at which the bookkeeper hears of the context again */
+
+	/* the bookkeeper is asked */
+	bool waiting;
+	struct jt_timer patience;
+	struct jt_buf later;
+	bool call_is_over; /* while waiting: its end comes after `later` */
+	int call_status;
+	uint64_t over_ns; /* when the upstream's side was over */
+
+	/* for the bookkeeper */
+	struct jt_request_facts *facts; /* NULL: not metered, or handed over */
+	bool announced;                 /* BEGIN is out */
+	bool has_last_note;
+	struct jt_note last_note;
+	struct jt_relay *next_unsent;
+};
+
+static inline uint64_t jt__relay_now_ns(const struct jt_relay *r)
+{
+	return jt__loop_now_ns(r->worker->loop);
+}
+
+/* ---- report.c ---- */
+
+/* false: the ring is full. */
+bool jt__relay_tell(struct jt_relay *r, const struct jt_note *note);
+/* What is known of a request when its head has arrived; NULL: out of memory, it goes unreported. */
+struct jt_request_facts *jt__relay_new_facts(const struct jt_relay *r);
+/* It was sent to the engine. */
+void jt__relay_tell_begin(struct jt_relay *r);
+/* Its first token has come, or its context has grown. */
+void jt__relay_tell_progress(struct jt_relay *r);
+/* The upstream has nothing more to do with it: the facts are complete and change hands. */
+void jt__relay_conclude(struct jt_relay *r, const char *outcome);
+
+#endif

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the bookkeeper hears of a request: that it was sent, its first token,
+ * growing context, and at its end a record with everything but the joules.
+ */
+#include <string.h>
+#include "base/clock.h"
+#include "gateway/heads.h"
+#include "gateway/relay.h"
+#include "ledger/ledger.h"
+
+#define BYTES_PER_TOKEN 4 /* of a prompt, until the engine has counted: English text, common vocabularies */
+
+/* ---- notes ---- */
+
+bool jt__relay_tell(struct jt_relay *r, const struct jt_note *note)
+{
+	return jt__ring_push(r->worker->notes, note);
+}
+
+void jt__relay_tell_begin(struct jt_relay *r)
+{
+	bool visible = r->kind == JT_RELAY_PREFILL || (r->kind == JT_RELAY_CHAT && r->ask.stream);
+	struct jt_note note = {
+		.kind = JT_NOTE_BEGIN,
+		.service = r->upstream->service,
+		.key = r->key,
+		.t_ns = r->sent_ns,
+		.begin.start = { .prompt_tokens = (uint32_t)JT_MIN(r->ask.prompt_bytes / BYTES_PER_TOKEN + 1,
+								   UINT32_MAX),
+				 .choices = r->ask.n == JT_NONE ? 1 : (uint32_t)JT_MIN(r->ask.n, 128),
+				 .first_token_visible = visible },
+	};
+
+	memcpy(note.begin.id, r->id, sizeof(r->id));
+	r->announced = jt__relay_tell(r, &note);
+	r->worker->n_unmetered += !r->announced;
+}
+
+void jt__relay_tell_progress(struct jt_relay *r)
+{
+	uint64_t n = r->filter.answer.n_content, context = r->ask.prompt_bytes / BYTES_PER_TOKEN + n;
+	struct jt_note note = { .kind = JT_NOTE_PROGRESS, .key = r->key, .t_ns = jt__relay_now_ns(r),
+				.context_tokens = (uint32_t)JT_MIN(context, UINT32_MAX) };
+
+	/* a sixteenth more context changes a decode step by less than that */
+	r->next_progress = n + 16 + context / 16;
+	if (r->announced)
+		jt__relay_tell(r, &note);
+}
+
+/* ---- the record ---- */
+
+static void put_tokens(const struct jt_relay *r, struct jt_request_facts *f)
+{
+	const struct jt_answer *a = &r->filter.answer;
+	struct jt_record *rec = &f->record;
+	uint64_t per_choice;
+	bool reported;
+
+	if (!r->reading)
+		return;
+	rec->prompt_tokens = a->report.prompt_tokens;
+	rec->cached_tokens = a->report.cached_tokens != JT_NONE ? a->report.cached_tokens :
+								  a->report.reused_tokens;
+	rec->reasoning_tokens = a->report.reasoning_tokens;
+	rec->queue_ns = a->report.queue_ns;
+	f->engine_prefill_ns = a->report.prefill_ns;
+	f->engine_decode_ns = a->report.decode_ns;
+	rec->completion_tokens = jt__answer_completion_tokens(a, &reported);
+	if (!reported && !r->ask.stream)
+		rec->completion_tokens = JT_NONE; /* one piece is no count */
+	else
+		strcpy(rec->token_source, reported ? "usage" : "events");
+	if (!r->first_ns)
+		return;
+	rec->ttft_ns = r->first_ns - r->sent_ns;
+	per_choice = rec->completion_tokens / JT_MAX(rec->choices, 1);
+	if (per_choice > 1)
+		rec->tpot_ns = (r->last_ns - r->first_ns) / (per_choice - 1);
+}
+
+void jt__relay_conclude(struct jt_relay *r, const char *outcome)
+{
+	struct jt_request_facts *f = r->facts;
+	uint64_t end_ns = r->over_ns ? r->over_ns : jt__relay_now_ns(r);
+
+	if (!f)
+		return;
+	strcpy(f->record.outcome, outcome);
+	f->record.duration_ns = end_ns - r->begin_ns;
+	put_tokens(r, f);
+	if (r->kind == JT_RELAY_PREFILL)
+		f->record.completion_tokens = 0;
+	r->facts = NULL;
+	r->last_note = (struct jt_note){ .kind = JT_NOTE_END, .key = r->key, .t_ns = end_ns, .facts = f };
+	/* without a beginning it is a record without joules: no request has this key */
+	if (!r->announced)
+		r->last_note.key = UINT64_MAX;
+	r->has_last_note = !jt__relay_tell(r, &r->last_note);
+}
+
+struct jt_request_facts *jt__relay_new_facts(const struct jt_relay *r)
+{
+	const struct jt_head *head = jt__exchange_head(r->ex);
+	struct jt_request_facts *f = jt__alloc(1, sizeof(*f));
+	struct jt_record *rec;
+
+	if (!f)
+		return NULL;
+	rec = &f->record;
+	jt__record_init(rec);
+	f->engine_prefill_ns = f->engine_decode_ns = JT_NONE;
+	memcpy(rec->id, r->id, sizeof(rec->id));
+	memcpy(rec->path, r->path, sizeof(rec->path));
+	rec->start_unix_ns = jt__realtime_ns() - (jt__now_ns() - r->begin_ns);
+	jt__heads_label(head, "x-jouletap-task-class", rec->task_class, sizeof(rec->task_class));
+	jt__heads_label(head, "x-jouletap-tenant", rec->tenant, sizeof(rec->tenant));
+	if (!rec->task_class[0])
+		strcpy(rec->task_class, r->worker->config->routing.default_task_class);
+	return f;
+}
