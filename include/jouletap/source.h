@@ -19,7 +19,7 @@ extern "C" {
 
 struct jt_source_options {
 	size_t size;              /* sizeof(struct jt_source_options) */
-	const char *root;         /* prefix of /sys and /proc; NULL: "" */
+	const char *root;         /* prefix of /sys and /proc, without a slash at its end; NULL: "" */
 	const char *nvml_library; /* NULL: libnvidia-ml.so.1 where it usually is */
 	const char *replay_file;  /* recording or nvidia-smi log to read; NULL: none */
 	uint64_t gpu_mask;        /* bit i: use GPU i; 0: all */

@@ -79,12 +79,19 @@ void jt_attribution_free(struct jt_attribution *a)
 
 int jt_attribution_post(struct jt_attribution *a, const struct jt_change *c)
 {
-	if (c->weight.own > JT_WEIGHT_MAX || c->weight.shared > JT_WEIGHT_MAX)
+	size_t n_in = a->active.n + a->pending.n_enters + (c->kind == JT_ENTER);
+
+	if (c->weight.own > JT_WEIGHT_MAX || c->weight.shared > JT_WEIGHT_MAX ||
+	    (unsigned)c->kind > JT_LEAVE || (unsigned)c->phase >= JT_N_PHASES)
 		return JT_EINVAL;
-	if (c->kind == JT_ENTER &&
-	    jt__slots_reserve(&a->active, a->active.n + a->pending.n_enters + 1) < 0)
+	if (c->kind == JT_ENTER && jt__slots_reserve(&a->active, n_in) < 0)
 		return JT_ENOMEM;
-	return jt__pending_add(&a->pending, c);
+	/* whoever has come in must be able to leave, or it would be charged for ever */
+	if (jt__pending_reserve(&a->pending, 1 + (c->kind == JT_LEAVE ? 0 : n_in)) < 0)
+		return JT_ENOMEM;
+	a->n_late += a->begun && c->t_ns < a->watermark_ns;
+	jt__pending_add(&a->pending, c);
+	return JT_OK;
 }
 
 /* ---- the crowd ---- */
@@ -163,7 +170,7 @@ static void enter(struct jt_attribution *a, const struct jt_change *c)
 	s->floor_known = a->floor_mw != JT_NONE;
 	s->all = jt__vclock_stand(&a->all);
 	s->dynamic = jt__vclock_stand(&a->dynamic);
-	s->entered_ns = a->watermark_ns;
+	s->entered_ns = c->t_ns; /* before the watermark if nothing was known then: not covered */
 	s->covered_ns = a->here.covered_ns;
 	s->derived_ns = a->here.derived_ns;
 	s->unseen_uj = a->here.unseen_uj;
@@ -275,6 +282,8 @@ static void apply(struct jt_attribution *a, const struct jt_change *c,
 		leave(a, s, sensor, sink);
 	else if (s)
 		adjust(a, s, c);
+	else if (c->kind == JT_LEAVE) /* it could not come in */
+		sink->final(sink->user, c->request);
 }
 
 /* ---- time ---- */
@@ -311,7 +320,6 @@ static void book(struct jt_attribution *a, uint64_t uj, uint64_t dt_ns)
 	a->shared_ns += a->active.n > 1 ? dt_ns : 0;
 	if (!a->active.n) {
 		book_idle(a, uj, dt_ns);
-		learn_floor(a);
 		return;
 	}
 	if (!(a->crowd.own_sum + a->crowd.shared)) {
@@ -335,11 +343,16 @@ static void step(struct jt_attribution *a, struct jt_timeline *tl, uint64_t t_ns
 	book(a, a->here.e_uj - from_uj, dt_ns);
 }
 
-/* Knot by knot, so that what is above the floor does not depend on how often we are called. */
+/* Knot by knot, so that neither the floor nor what is above it depends on how often we are called. */
 static void step_to(struct jt_attribution *a, struct jt_timeline *tl, uint64_t t_ns)
 {
-	while (a->watermark_ns < t_ns)
-		step(a, tl, JT_MIN(t_ns, jt__timeline_next_ns(tl, a->watermark_ns)));
+	while (a->watermark_ns < t_ns) {
+		uint64_t knot_ns = jt__timeline_next_ns(tl, a->watermark_ns);
+
+		step(a, tl, JT_MIN(t_ns, knot_ns));
+		if (!a->active.n && knot_ns <= t_ns)
+			learn_floor(a);
+	}
 }
 
 /* The books open where the timeline begins, or here if a request came before. */
@@ -356,9 +369,7 @@ void jt_attribution_advance(struct jt_attribution *a, struct jt_timeline *tl, ui
 {
 	const struct jt_change *c;
 
-	if (!jt_timeline_closed_ns(tl))
-		return;
-	if (!a->begun)
+	if (!a->begun && watermark_ns)
 		begin(a, tl);
 	if (watermark_ns <= a->watermark_ns)
 		return;
@@ -366,10 +377,7 @@ void jt_attribution_advance(struct jt_attribution *a, struct jt_timeline *tl, ui
 		bool was_idle = !a->active.n;
 
 		jt__slots_expect(&a->active, c->request);
-		if (c->t_ns < a->watermark_ns)
-			a->n_late++;
-		else
-			step_to(a, tl, c->t_ns);
+		step_to(a, tl, c->t_ns);
 		apply(a, c, jt__timeline_sensor(tl), sink);
 		if (!was_idle && !a->active.n) {
 			a->idle_since_ns = a->watermark_ns;

@@ -28,19 +28,22 @@ static int compare(const void *va, const void *vb)
 	return (a->weight.shared > b->weight.shared) - (a->weight.shared < b->weight.shared);
 }
 
-static int make_room(struct jt_pending *p)
+int jt__pending_reserve(struct jt_pending *p, size_t n)
 {
-	size_t size = p->size ? 2 * p->size : 64;
+	size_t size = p->size ? p->size : 64;
 	struct jt_change *grown;
 
-	if (p->n < p->size)
+	if (p->n + n <= p->size)
 		return JT_OK;
 	if (p->first > p->size / 2) {
 		memmove(p->changes, p->changes + p->first, (p->n - p->first) * sizeof(*p->changes));
 		p->n -= p->first;
 		p->first = 0;
-		return JT_OK;
 	}
+	while (p->n + n > size)
+		size *= 2;
+	if (size == p->size)
+		return JT_OK;
 	grown = jt__realloc(p->changes, size, sizeof(*grown));
 	if (!grown)
 		return JT_ENOMEM;
@@ -49,12 +52,10 @@ static int make_room(struct jt_pending *p)
 	return JT_OK;
 }
 
-int jt__pending_add(struct jt_pending *p, const struct jt_change *c)
+void jt__pending_add(struct jt_pending *p, const struct jt_change *c)
 {
 	size_t at;
 
-	if (make_room(p) < 0)
-		return JT_ENOMEM;
 	if (p->first == p->n)
 		p->sorted = true;
 	at = p->n++;
@@ -69,7 +70,6 @@ int jt__pending_add(struct jt_pending *p, const struct jt_change *c)
 	}
 	p->changes[at] = *c;
 	p->n_enters += c->kind == JT_ENTER;
-	return JT_OK;
 }
 
 const struct jt_change *jt__pending_take(struct jt_pending *p, uint64_t until_ns)

@@ -14,7 +14,8 @@ struct jt_pending {
 	bool sorted;
 };
 
-int jt__pending_add(struct jt_pending *p, const struct jt_change *c); /* JT_ENOMEM */
+int jt__pending_reserve(struct jt_pending *p, size_t n); /* room for @n more; JT_ENOMEM */
+void jt__pending_add(struct jt_pending *p, const struct jt_change *c); /* there must be room */
 /* The earliest change up to @until_ns, NULL if there is none; valid until the next add. */
 const struct jt_change *jt__pending_take(struct jt_pending *p, uint64_t until_ns);
 void jt__pending_fini(struct jt_pending *p);

@@ -66,8 +66,6 @@ struct jt_meter {
 struct jt_open_request *jt__request_find(struct jt_meter *m, uint64_t id);
 void jt__request_charged(struct jt_meter *m, const struct jt_charge *c);
 void jt__request_final(struct jt_meter *m, size_t station, uint64_t id);
-/* Requests whose station never had any energy to give are not waited for. */
-void jt__requests_give_up(struct jt_meter *m, uint64_t now_ns);
 void jt__requests_free(struct jt_meter *m);
 
 #endif

@@ -4,6 +4,9 @@
 
 /* A sensor that is silent for so long has a driver that hangs: time goes on without it. */
 #define SILENCE_NS (2 * JT_NS_PER_S)
+#define SILENCE_PERIODS 3
+/* A station that has never told anything is not waited for beyond this. */
+#define GIVE_UP_NS (10 * JT_NS_PER_S)
 
 static int open_station(struct jt_meter *m, const struct jt_meter_domain *d, struct jt_error *err)
 {
@@ -40,9 +43,12 @@ static int open_stations(struct jt_meter *m, struct jt_error *err)
 int jt_meter_new(const struct jt_meter_options *o, struct jt_meter **ret_meter,
 		 struct jt_error *err)
 {
-	struct jt_meter *m = jt__alloc(1, sizeof(*m));
+	struct jt_meter *m;
 	int status;
 
+	if (o->size != sizeof(*o) || o->sources.size != sizeof(o->sources))
+		return jt__fail(err, JT_EINVAL, "meter", "options of another version: use JT_METER_OPTIONS_INIT");
+	m = jt__alloc(1, sizeof(*m));
 	if (!m)
 		return jt__fail(err, JT_ENOMEM, "meter", "out of memory");
 	m->options = *o;
@@ -97,6 +103,7 @@ int jt_meter_find_domain(const struct jt_meter *m, const char *name, size_t *ret
 
 static void take_samples(struct jt_meter *m, size_t i, uint64_t now_ns)
 {
+	uint64_t patience = JT_MAX(SILENCE_NS, SILENCE_PERIODS * m->options.period_ns);
 	struct jt_station *st = &m->stations[i];
 	struct jt_sample s;
 
@@ -109,7 +116,7 @@ static void take_samples(struct jt_meter *m, size_t i, uint64_t now_ns)
 		if (m->options.on_sample)
 			m->options.on_sample(m->options.user, &s);
 	}
-	if (st->heard_ns && now_ns > st->heard_ns + SILENCE_NS) {
+	if (st->heard_ns && now_ns > st->heard_ns + patience) {
 		s = (struct jt_sample){ .domain = (uint32_t)i, .status = JT_ETIME,
 					.begin_ns = now_ns, .end_ns = now_ns };
 		jt_timeline_add(st->timeline, &s);
@@ -134,6 +141,16 @@ static void on_final(void *user, uint64_t request)
 	jt__request_final(r->m, r->station, request);
 }
 
+/* Up to where requests can be charged. */
+static uint64_t settled_ns(const struct jt_station *st, uint64_t now_ns, uint64_t watermark_ns)
+{
+	uint64_t closed = jt_timeline_closed_ns(st->timeline);
+
+	if (!closed)
+		closed = now_ns - JT_MIN(now_ns, GIVE_UP_NS);
+	return JT_MIN(watermark_ns, closed);
+}
+
 void jt_meter_advance(struct jt_meter *m, uint64_t now_ns, uint64_t watermark_ns)
 {
 	for (size_t i = 0; i < m->n_stations; i++) {
@@ -143,11 +160,8 @@ void jt_meter_advance(struct jt_meter *m, uint64_t now_ns, uint64_t watermark_ns
 
 		take_samples(m, i, now_ns);
 		jt_attribution_advance(st->attribution, st->timeline,
-				       JT_MIN(watermark_ns, jt_timeline_closed_ns(st->timeline)),
-				       &sink);
+				       settled_ns(st, now_ns, watermark_ns), &sink);
 	}
-	if (m->n_ended)
-		jt__requests_give_up(m, now_ns);
 }
 
 /* ---- questions ---- */
@@ -167,11 +181,12 @@ int jt_meter_window(struct jt_meter *m, size_t domain, uint64_t begin_ns, uint64
 		return JT_ENOENT;
 	tl = m->stations[domain].timeline;
 	status = jt_timeline_window(tl, begin_ns, end_ns, ret_interval);
-	if (status == JT_OK)
-		ret_interval->domain = (uint32_t)domain;
-	if ((status == JT_OK || status == JT_ERANGE) && jt_timeline_closed_ns(tl) < end_ns)
-		return JT_EAGAIN;
-	return status;
+	if (status == JT_ERANGE && jt_timeline_closed_ns(tl) < end_ns) /* nothing of it is known yet */
+		*ret_interval = (struct jt_interval){ .begin_ns = begin_ns, .end_ns = end_ns };
+	else if (status != JT_OK)
+		return status;
+	ret_interval->domain = (uint32_t)domain;
+	return jt_timeline_closed_ns(tl) < end_ns ? JT_EAGAIN : JT_OK;
 }
 
 int jt_meter_account(struct jt_meter *m, size_t domain, struct jt_account *ret_account)

@@ -11,7 +11,6 @@
 #include "attribution/relabel.h"
 #include "meter/inside.h"
 
-#define GIVE_UP_NS (10 * JT_NS_PER_S)
 #define RECENT_NS JT_NS_PER_S /* the power of a provisional figure is that of the last second */
 
 /* ---- services ---- */
@@ -84,6 +83,8 @@ int jt_meter_add_service(struct jt_meter *m, const struct jt_service_options *o,
 	enum jt_policy policy;
 	int status;
 
+	if (o->size != sizeof(*o))
+		return jt__fail(err, JT_EINVAL, "meter", "options of another version: use JT_SERVICE_OPTIONS_INIT");
 	if (m->n_services == JT_MAX_SERVICES)
 		return jt__fail(err, JT_ELIMIT, o->name, "more than %d services", JT_MAX_SERVICES);
 	if (!jt__policy_parse(o->policy, &policy))
@@ -196,6 +197,8 @@ int jt_request_progress(struct jt_meter *m, uint64_t t_ns, uint64_t request, enu
 	struct jt_open_request *r = jt__request_find(m, request);
 	struct jt_weight before;
 
+	if ((unsigned)phase >= JT_N_PHASES)
+		return JT_EINVAL;
 	if (!r || r->end_ns)
 		return JT_ENOENT;
 	if (phase == JT_PHASE_DECODE && !r->first_ns) {
@@ -285,13 +288,15 @@ void jt__request_charged(struct jt_meter *m, const struct jt_charge *c)
 
 	if (!r)
 		return;
+	r->coverage_ppm = JT_MIN(r->coverage_ppm, c->coverage_ppm);
+	if (!c->coverage_ppm && !c->allocated_uj)
+		return; /* nothing was seen of it: that is not 0 J */
 	r->charged = true;
 	r->uj[c->phase] += c->allocated_uj;
 	r->dynamic_uj = c->dynamic_uj == JT_NONE || r->dynamic_uj == JT_NONE ?
 				JT_NONE :
 				r->dynamic_uj + c->dynamic_uj;
 	r->bound_uj += c->bound_uj;
-	r->coverage_ppm = JT_MIN(r->coverage_ppm, c->coverage_ppm);
 	r->provenance = JT_MAX(r->provenance, c->provenance);
 }
 
@@ -304,24 +309,6 @@ void jt__request_final(struct jt_meter *m, size_t station, uint64_t id)
 	r->waiting &= ~(UINT64_C(1) << station);
 	if (!r->waiting && r->end_ns)
 		finish(m, r);
-}
-
-void jt__requests_give_up(struct jt_meter *m, uint64_t now_ns)
-{
-	uint64_t dead = 0;
-
-	for (size_t i = 0; i < m->n_stations; i++)
-		if (!jt_timeline_closed_ns(m->stations[i].timeline))
-			dead |= UINT64_C(1) << i;
-	if (!dead)
-		return;
-	for (size_t i = 0; i < JT_REQUEST_BUCKETS; i++) {
-		for (struct jt_open_request *r = m->requests[i], *next; r; r = next) {
-			next = r->next;
-			if (r->end_ns && now_ns > r->end_ns + GIVE_UP_NS && !(r->waiting & ~dead))
-				finish(m, r);
-		}
-	}
 }
 
 /* ---- provisional figures ---- */
@@ -355,6 +342,11 @@ int jt_request_peek(struct jt_meter *m, uint64_t now_ns, uint64_t request, struc
 
 	if (!r)
 		return JT_ENOENT;
+	if (r->end_ns) { /* some of its stations may have told theirs */
+		now_ns = JT_MIN(now_ns, r->end_ns);
+		memcpy(uj, r->uj, sizeof(uj));
+		bound_uj = r->bound_uj;
+	}
 	put_origin(r, record);
 	for (size_t i = 0; i < m->n_stations; i++) {
 		struct jt_station *st = &m->stations[i];
@@ -365,6 +357,8 @@ int jt_request_peek(struct jt_meter *m, uint64_t now_ns, uint64_t request, struc
 		if (!(r->service->domains >> i & 1) || !jt_timeline_closed_ns(st->timeline))
 			continue;
 		known = true;
+		if (!(r->waiting >> i & 1))
+			continue;
 		entered = jt_attribution_peek(st->attribution, r->id, charges) == JT_OK;
 		tail = open_tail_uj(st, r, charges, entered, now_ns);
 		for (int p = 0; p < JT_N_PHASES; p++) {

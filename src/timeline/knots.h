@@ -31,14 +31,22 @@ struct jt_timeline {
 	size_t n;
 	size_t cursor; /* last segment that was asked for */
 
-	uint64_t last_end_ns; /* of the newest sample */
+	uint64_t last_end_ns; /* of the newest reading */
+	bool was_lost;        /* since then */
 
 	/* counter */
 	bool has_counter;
-	bool was_lost;           /* since the last reading of what E(t) is made from */
-	uint64_t counter_uj;     /* last value, as read */
+	uint64_t counter_uj;     /* last value that was believed */
 	uint64_t counter_begin_ns; /* begin of the last read that showed it */
-	uint64_t changed_ns;     /* when it last changed */
+	uint64_t changed_ns;     /* it was updated after this, … */
+	uint64_t located_ns;     /* … about here */
+	uint64_t first_edge_ns;  /* of the first value: plus or minus */
+
+	/* a value that cannot follow the last one: a lie, or the first after a restart; the next one tells */
+	bool has_suspect;
+	struct jt_sample suspect;
+	uint64_t suspect_begin_ns; /* begin of the last read that showed it */
+
 	struct jt_locator locator;
 	struct jt_shape shape;   /* where in a step its energy was */
 
@@ -52,6 +60,7 @@ struct jt_timeline {
 	uint64_t integral_uj;    /* of the held readings since the beginning */
 
 	/* cross-check, since the last half-life */
+	bool cross_lost;         /* one of both has missed a part since the last update */
 	uint64_t cross_from_uj;  /* integral_uj at its beginning */
 	uint64_t cross_counter_uj;
 	uint64_t cross_power_uj;

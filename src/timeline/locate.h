@@ -10,6 +10,7 @@
 
 struct jt_locator {
 	uint64_t nominal_ns;         /* the period to expect */
+	uint64_t jitter_ns;          /* how far two updates may be from whole periods apart */
 	uint64_t lo_ns, hi_ns;       /* bracket of the last update; hi 0: none yet */
 	uint64_t first_lo_ns, first_hi_ns; /* of the update that the period is measured from */
 	uint64_t n;                  /* periods since then */
@@ -17,6 +18,9 @@ struct jt_locator {
 };
 
 void jt__locator_init(struct jt_locator *l, uint64_t nominal_period_ns);
+
+/* No two updates are further apart. */
+uint64_t jt__locator_longest_ns(const struct jt_locator *l);
 
 /*
  * The value changed after @after_ns and not later than @until_ns. Returns the best guess of the instant

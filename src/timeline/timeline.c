@@ -19,8 +19,9 @@
  *
  * What can go wrong: the sensor goes away (a gap: a surviving counter still
  * knows the energy, power readings do not), the counter wraps, restarts or lies
- * (a step that no power limit allows), a counter stops moving (after a while the time is
- * closed without energy and without coverage, so that nobody waits for ever).
+ * (a step that no power limit allows: whether it was a lie or a restart the next value
+ * tells), a counter stops moving (after a while the time is closed without energy and
+ * without coverage, so that nobody waits for ever).
  */
 #include <math.h>
 #include <string.h>
@@ -72,7 +73,8 @@ static struct jt_knot *last_knot(struct jt_timeline *tl)
 
 static void append(struct jt_timeline *tl, const struct jt_knot *k)
 {
-	if (tl->n == tl->capacity) {
+	/* E of a shaped knot is only known by the located ones around it: they go together */
+	while (tl->n == tl->capacity || (tl->n && jt__knot(tl, 0)->shaped)) {
 		tl->first = (tl->first + 1) % tl->capacity;
 		tl->n--;
 		if (tl->cursor)
@@ -112,26 +114,18 @@ static uint64_t most_uj(const struct jt_timeline *tl, uint64_t ns)
 	return (uint64_t)((double)ns * tl->sensor.max_power_mw * 1e-6);
 }
 
-/* What the counter says was used since its last reading; false if that cannot be. */
-static bool counter_delta(struct jt_timeline *tl, uint64_t value_uj, uint64_t since_ns,
-			  uint64_t *ret_uj)
+/* What was used since the last value that was believed, if this one can follow it. */
+static bool counter_delta(struct jt_timeline *tl, const struct jt_sample *s, uint64_t *ret_uj)
 {
-	uint64_t most = most_uj(tl, since_ns), delta = value_uj - tl->counter_uj;
+	uint64_t delta = s->energy_uj - tl->counter_uj, wrap = tl->sensor.wrap_uj;
+	bool wrapped = s->energy_uj < tl->counter_uj && wrap > tl->counter_uj;
 
-	if (value_uj < tl->counter_uj) {
-		delta = tl->sensor.wrap_uj - tl->counter_uj + value_uj;
-		if (tl->sensor.wrap_uj > tl->counter_uj && delta <= most) {
-			tl->stats.n_wraps++;
-		} else {
-			/* restarted from 0 at some time since: what it shows was used, what it had lost is gone */
-			tl->stats.n_resets++;
-			tl->was_lost = true;
-			delta = value_uj <= most ? value_uj : 0;
-		}
-	} else if (delta > most) {
-		tl->stats.n_rejected++;
+	if (wrapped)
+		delta = wrap - tl->counter_uj + s->energy_uj;
+	if ((s->energy_uj < tl->counter_uj && !wrapped) ||
+	    delta > most_uj(tl, s->end_ns - tl->changed_ns))
 		return false;
-	}
+	tl->stats.n_wraps += wrapped;
 	*ret_uj = delta;
 	return true;
 }
@@ -140,7 +134,8 @@ static void cross_check(struct jt_timeline *tl, uint64_t delta_uj, uint64_t t_ns
 {
 	double ratio, tolerance = 0.05 + 2e-6 * tl->sensor.gain_ppm;
 
-	if (!tl->has_power || tl->was_lost) {
+	if (!tl->has_power || tl->cross_lost) {
+		tl->cross_lost = false;
 		tl->cross_from_uj = tl->integral_uj;
 		return;
 	}
@@ -161,11 +156,40 @@ static void cross_check(struct jt_timeline *tl, uint64_t delta_uj, uint64_t t_ns
 	}
 }
 
-/* Where E(t) begins: one period before the first update that was seen. */
 static void begin_at(struct jt_timeline *tl, uint64_t t_ns, uint64_t edge_ns)
 {
 	append(tl, &(struct jt_knot){ .t_ns = t_ns, .edge_ns = edge_ns,
 				      .high_mw = tl->sensor.max_power_mw });
+}
+
+/* The update that a reading shows is at most one period older than the reading. */
+static uint64_t earliest_update_ns(const struct jt_timeline *tl, const struct jt_sample *s)
+{
+	return s->begin_ns - JT_MIN(jt__locator_longest_ns(&tl->locator), s->begin_ns);
+}
+
+/* The update that the first reading showed: where E(t) begins, and how far off that may be. */
+static void first_value(struct jt_timeline *tl, const struct jt_sample *s)
+{
+	uint64_t from = earliest_update_ns(tl, s);
+
+	tl->has_counter = true;
+	tl->changed_ns = from;
+	tl->located_ns = from + (s->end_ns - from) / 2;
+	tl->first_edge_ns = (s->end_ns - from + 1) / 2;
+}
+
+/* It was one period before the second, if that came soon enough to be the next. */
+static void begin_counter(struct jt_timeline *tl, uint64_t t_ns, uint64_t edge_ns)
+{
+	uint64_t period = tl->sensor.update_ns, shortest = period - period / 10;
+
+	if (t_ns + edge_ns < tl->changed_ns + period + shortest && t_ns > period &&
+	    edge_ns + period / 10 < tl->first_edge_ns) {
+		tl->located_ns = t_ns - period;
+		tl->first_edge_ns = edge_ns + period / 10;
+	}
+	begin_at(tl, tl->located_ns, tl->first_edge_ns);
 }
 
 /* Knots between the last one and @end, where the power readings show that it changed. */
@@ -192,51 +216,127 @@ static void append_shape(struct jt_timeline *tl, const struct jt_knot *end)
 	jt__shape_forget(&tl->shape, end->t_ns);
 }
 
-static void counter_changed(struct jt_timeline *tl, const struct jt_sample *s)
+static uint32_t highest_mw(const struct jt_timeline *tl, const struct jt_sample *s)
 {
-	uint64_t edge, delta, t, since = s->end_ns - tl->changed_ns;
+	uint32_t max_mw = tl->sensor.max_power_mw;
+
+	return s->valid & JT_HAS_LIMIT && s->limit_mw ? JT_MIN(s->limit_mw + s->limit_mw / 4, max_mw) :
+							max_mw;
+}
+
+/*
+ * Of what was used in @lost_ns, which are closed without it, and the @ns up to @k. Nobody knows how much
+ * was used when: between nothing and as much as possible.
+ */
+static uint64_t late_part_uj(uint64_t uj, uint64_t lost_ns, struct jt_knot *k, uint64_t ns)
+{
+	uint64_t part = (uint64_t)((unsigned __int128)uj * ns / (lost_ns + ns));
+	uint64_t most = (uint64_t)JT_MIN((double)uj, (double)ns * k->high_mw * 1e-6);
+
+	k->unseen_uj += JT_MAX(part, most - JT_MIN(most, part));
+	return part;
+}
+
+/*
+ * The value of @s is believed: @delta_uj were used since the last one. Time that was closed meanwhile
+ * (nobody waits for a counter that stands still) has lost its part of them.
+ */
+static void believe(struct jt_timeline *tl, const struct jt_sample *s, uint64_t delta_uj, bool covered)
+{
+	uint64_t after = JT_MAX(tl->counter_begin_ns, earliest_update_ns(tl, s)), last, edge, t;
 	struct jt_knot k;
 
-	t = jt__locator_update(&tl->locator, tl->counter_begin_ns, s->end_ns, &edge);
+	t = jt__locator_update(&tl->locator, after, s->end_ns, &edge);
 	tl->stats.edge_ns = edge;
 	tl->stats.period_ns = jt__locator_period_ns(&tl->locator);
-	tl->changed_ns = s->end_ns;
-	if (!counter_delta(tl, s->energy_uj, since, &delta)) {
-		append_uncovered(tl, t);
-		return;
-	}
 	if (!tl->n)
-		begin_at(tl, t > tl->sensor.update_ns ? t - tl->sensor.update_ns : 0,
-			 tl->sensor.update_ns / 2);
-	t = JT_MAX(t, last_knot(tl)->t_ns + 1);
-	cross_check(tl, delta, t);
+		begin_counter(tl, t, edge);
+	last = last_knot(tl)->t_ns;
+	t = JT_MAX(t, last + 1);
 	k = next_knot(tl, t);
-	k.e_uj += delta;
 	k.edge_ns = edge;
 	k.shaped = false;
 	k.low_mw = 0;
-	k.high_mw = s->valid & JT_HAS_LIMIT && s->limit_mw ?
-			    JT_MIN(s->limit_mw + s->limit_mw / 4, tl->sensor.max_power_mw) :
-			    tl->sensor.max_power_mw;
-	if (tl->was_lost && tl->stats.n_resets)
-		tl->stats.uncovered_ns += t - last_knot(tl)->t_ns;
+	k.high_mw = highest_mw(tl, s);
+	if (last > tl->located_ns)
+		delta_uj = late_part_uj(delta_uj, last - tl->located_ns, &k, t - last + edge);
+	k.e_uj += delta_uj;
+	if (covered)
+		k.covered_ns += t - last;
 	else
-		k.covered_ns += t - last_knot(tl)->t_ns;
-	tl->was_lost = false;
-	tl->stats.n_updates++;
+		tl->stats.uncovered_ns += t - last;
 	append_shape(tl, &k);
 	append(tl, &k);
+	tl->located_ns = t;
+	tl->changed_ns = tl->counter_begin_ns;
+	tl->counter_uj = s->energy_uj;
+	tl->counter_begin_ns = s->begin_ns;
+	tl->stats.n_updates++;
+}
+
+/*
+ * The suspect was true, for the counter goes on from there. After a restart, which is from 0, what
+ * it showed was used and what it had lost is gone; before the first knot all that is unknown.
+ */
+static void believe_suspect(struct jt_timeline *tl)
+{
+	const struct jt_sample *s = &tl->suspect;
+	bool restarted = s->energy_uj < tl->counter_uj;
+	uint64_t most = most_uj(tl, s->end_ns - tl->changed_ns);
+
+	tl->stats.n_resets += restarted;
+	tl->stats.n_rejected += !restarted;
+	if (tl->n) {
+		believe(tl, s, restarted && s->energy_uj <= most ? s->energy_uj : 0, false);
+		/* later time may have been closed while the next value was waited for */
+		tl->located_ns = JT_MIN(tl->located_ns, s->end_ns);
+	} else {
+		first_value(tl, s);
+		tl->counter_uj = s->energy_uj;
+	}
+	tl->counter_begin_ns = tl->suspect_begin_ns;
+	tl->has_suspect = false;
+	tl->cross_lost = true;
+}
+
+/* @s may follow the suspect: it is a little more, and the suspect is not just shown again. */
+static bool follows_suspect(const struct jt_timeline *tl, const struct jt_sample *s)
+{
+	return tl->has_suspect && s->energy_uj > tl->suspect.energy_uj &&
+	       s->energy_uj - tl->suspect.energy_uj <= most_uj(tl, s->end_ns - tl->suspect.begin_ns);
+}
+
+static void suspect(struct jt_timeline *tl, const struct jt_sample *s)
+{
+	if (!tl->has_suspect || s->energy_uj != tl->suspect.energy_uj) {
+		tl->stats.n_rejected += tl->has_suspect;
+		tl->suspect = *s;
+		tl->has_suspect = true;
+	}
+	tl->suspect_begin_ns = s->begin_ns;
 }
 
 static void add_counter(struct jt_timeline *tl, const struct jt_sample *s)
 {
+	uint64_t delta = 0;
+
 	if (!tl->has_counter) {
-		tl->has_counter = true;
-		tl->changed_ns = s->begin_ns;
-	} else if (s->energy_uj != tl->counter_uj) {
-		counter_changed(tl, s);
+		first_value(tl, s);
+		tl->counter_uj = s->energy_uj;
+	} else if (!counter_delta(tl, s, &delta)) {
+		if (!follows_suspect(tl, s)) {
+			suspect(tl, s);
+			return;
+		}
+		believe_suspect(tl);
+		counter_delta(tl, s, &delta);
 	}
-	tl->counter_uj = s->energy_uj;
+	tl->stats.n_rejected += tl->has_suspect;
+	tl->has_suspect = false;
+	if (s->energy_uj != tl->counter_uj) {
+		believe(tl, s, delta, true);
+		cross_check(tl, delta, tl->located_ns);
+	}
 	tl->counter_begin_ns = s->begin_ns;
 }
 
@@ -245,7 +345,7 @@ static void close_if_stalled(struct jt_timeline *tl, uint64_t now_ns)
 {
 	uint64_t patience = JT_MAX(STALL_PERIODS * tl->sensor.update_ns, STALL_MIN_NS);
 
-	if (tl->n && now_ns - last_knot(tl)->t_ns > patience)
+	if (tl->n && now_ns > last_knot(tl)->t_ns + patience)
 		append_uncovered(tl, now_ns - patience / 2);
 }
 
@@ -310,6 +410,7 @@ static void add_power(struct jt_timeline *tl, const struct jt_sample *s)
 	}
 	dt = t - tl->power_ns;
 	gap = tl->interval_ns && dt > JT_MAX(GAP_INTERVALS * tl->interval_ns, GAP_MIN_NS);
+	tl->cross_lost |= gap;
 	/* what is held goes on to the middle between the two reads, where a change is as likely before as after */
 	hold_ns = dt / 2;
 	if (!gap)
@@ -334,7 +435,6 @@ static void add_power(struct jt_timeline *tl, const struct jt_sample *s)
 			append_power(tl, t - shift, tl->integral_uj - from, seen);
 		}
 		last_knot(tl)->edge_ns = (window + JT_MAX(period, dt)) / 2;
-		tl->was_lost = false;
 	}
 	if (!gap)
 		tl->interval_ns = tl->interval_ns ? (7 * tl->interval_ns + dt) / 8 : dt;
@@ -350,16 +450,17 @@ int jt_timeline_add(struct jt_timeline *tl, const struct jt_sample *s)
 		tl->stats.n_rejected++;
 		return JT_EINVAL;
 	}
-	tl->last_end_ns = s->end_ns;
 	tl->stats.n_samples++;
 	if (s->status != JT_OK) {
 		tl->stats.n_gaps += !tl->was_lost;
-		tl->was_lost = true;
+		tl->was_lost = tl->cross_lost = true;
 	} else {
 		if (s->valid & (JT_HAS_POWER | JT_HAS_POWER_AVG))
 			add_power(tl, s);
 		if (s->valid & JT_HAS_ENERGY)
 			add_counter(tl, s);
+		tl->was_lost = false;
+		tl->last_end_ns = s->end_ns;
 	}
 	close_if_stalled(tl, s->end_ns);
 	return JT_OK;

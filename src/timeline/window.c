@@ -2,7 +2,7 @@
 /*
  * Questions to E(t). The bound of a window has four parts:
  *
- *   gain     the sensor's tolerance, proportional to the energy
+ *   gain     the sensor's tolerance, proportional to the energy, edges included
  *   edges    at each end of the window: of the inside of a counter step only the
  *            total is known, so that with power between 0 and p_max the energy used by then
  *            lies between total - p_max·(time to its end) and p_max·(time from its
@@ -181,8 +181,8 @@ int jt_timeline_window(struct jt_timeline *tl, uint64_t begin_ns, uint64_t end_n
 	if (end_ns > begin_ns)
 		ret_interval->coverage_ppm = (uint32_t)((b.covered_ns - a.covered_ns) * 1000000.0 /
 							(double)(end_ns - begin_ns));
-	bound = (double)ret_interval->energy_uj * tl->sensor.gain_ppm * 1e-6;
-	bound += edge_uj(tl, from) + edge_uj(tl, to);
+	bound = edge_uj(tl, from) + edge_uj(tl, to);
+	bound += ((double)ret_interval->energy_uj + bound) * tl->sensor.gain_ppm * 1e-6;
 	bound += (double)(b.unseen_uj - a.unseen_uj) + 2.0 * tl->sensor.step_uj;
 	ret_interval->bound_uj = (uint64_t)(bound + 0.5);
 	return JT_OK;

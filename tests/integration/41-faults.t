@@ -273,7 +273,8 @@ def an_engine_that_does_not_take_connections_is_a_504():
 def one_hanging_engine_does_not_hold_up_another():
     hanging = Engine(lambda c, r: c.wait_gone(20))
     well = Engine(lambda c, r: c.send(upstream.json_answer({"ok": 1})))
-    settings = [{"name": "hanging", "url": hanging.url, "models": ["h"]}, {"name": "well", "url": well.url, "models": ["w"]}]
+    settings = [{"name": "hanging", "url": hanging.url, "models": ["h"]},
+                {"name": "well", "url": well.url, "models": ["w"]}]
     with Gateway(settings, {"workers": 1}) as g:
         stuck = [g.client() for _ in range(50)]
         for client in stuck:
@@ -335,7 +336,8 @@ def nothing_is_asked_twice_once_an_answer_has_begun():
 @test
 def malformed_events_pass_and_the_rest_is_read():
     bad = [b"data: {\"choices\":[{\"delta\":{\"content\":\"x\"\n\n", b"data: \xff\xfe\x00\n\n", b"data\n\n",
-           b"data:\n\n", b": \n\n", b"event: x\nid: 1\nretry: 5\n\n", b"\n\n\n", b"rubbish\n\n", b"data: [DONE\n\n", b"data: 17\n\n",
+           b"data:\n\n", b": \n\n", b"event: x\nid: 1\nretry: 5\n\n", b"\n\n\n", b"rubbish\n\n", b"data: [DONE\n\n",
+           b"data: 17\n\n",
            b"data: {\"choices\":{}}\n\n", b"data: {\"choices\":[{\"delta\":5}],\"usage\":[]}\n\n",
            b"data: {\"usage\":{\"prompt_tokens\":-4,\"completion_tokens\":1e99}}\n\n",
            b"data: " + b"[" * 2000 + b"\n\n", b"\r\n\r\n", b"data: {\"choices\":[]}\r\n\r\n"]
@@ -519,7 +521,8 @@ def ambiguous_requests_are_refused_and_reach_nobody():
 
 @test
 def ambiguous_bodies_that_are_passed_on_never_become_a_second_request():
-    bad = [b"0x2\r\n{}\r\n0\r\n\r\n", b"2\r\n{}0\r\n\r\n", b"2\n{}\r\n0\r\n\r\n", b"2\r\n{}\r\n0\r\nbad trailer\r\n\r\n"]
+    bad = [b"0x2\r\n{}\r\n0\r\n\r\n", b"2\r\n{}0\r\n\r\n",
+           b"2\n{}\r\n0\r\n\r\n", b"2\r\n{}\r\n0\r\nbad trailer\r\n\r\n"]
     for body in bad:
         engine = Engine(lambda c, r: c.send(upstream.json_answer({})))
         with Gateway([engine]) as g:
@@ -650,6 +653,7 @@ def two_hundred_streams_at_a_time():
         upstream.stream(connection, [*events, upstream.finish(), upstream.usage(7, tokens), upstream.DONE], pause=0.02)
 
     with Gateway([Engine(script)]) as g:
+        g.warm_up()
         answers = [None] * n
 
         def ask(i):
@@ -686,6 +690,7 @@ def told_to_stop_it_lets_streams_finish():
         upstream.stream(connection, [*tokens, upstream.usage(1, 15), upstream.DONE], pause=0.05)
 
     with Gateway([Engine(script)], {"timeouts": {"drain_s": 30}}) as g:
+        g.warm_up()
         idle = g.client()
         client = g.client()
         client.send(http1.request("POST", CHAT, STREAM, [*JSON, *named("last")]))

@@ -15,6 +15,7 @@ static struct book {
 	uint64_t uj[MAX_REQUESTS][JT_N_PHASES];
 	uint64_t dynamic_uj[MAX_REQUESTS];
 	uint64_t bound_uj[MAX_REQUESTS];
+	uint32_t coverage_ppm[MAX_REQUESTS];
 	enum jt_provenance provenance[MAX_REQUESTS];
 	uint64_t sum_uj;
 	uint64_t n_final;
@@ -28,6 +29,7 @@ static void on_charge(void *user, const struct jt_charge *c)
 	book.uj[r][c->phase] += c->allocated_uj;
 	book.dynamic_uj[r] += c->dynamic_uj;
 	book.bound_uj[r] += c->bound_uj;
+	book.coverage_ppm[r] = c->coverage_ppm;
 	book.provenance[r] = c->provenance;
 	book.sum_uj += c->allocated_uj;
 }
@@ -312,20 +314,85 @@ static void late_changes_act_now_and_are_counted(void)
 	jt_attribution_free(a);
 }
 
+/* Half of it was before the timeline: charged for the other half, not late, and covered for half. */
+static void what_was_before_the_timeline_is_not_covered(void)
+{
+	struct jt_attribution *a = scene(JT_NONE);
+	struct jt_account account;
+
+	post(a, jt_timeline_start_ns(timeline) - 500 * MS, 1, JT_ENTER, JT_PHASE_DECODE, 1, 0);
+	post(a, jt_timeline_start_ns(timeline) + 500 * MS, 1, JT_LEAVE, JT_PHASE_DECODE, 0, 0);
+	draw(100, 1000);
+	close_all(a);
+	jt_attribution_account(a, &account);
+	check(account.n_late == 0);
+	check(book.n_final == 1);
+	check_near(book.coverage_ppm[1], 500000, 1000);
+	jt_attribution_free(a);
+}
+
+/* A sensor that never says a word: requests come and go and leave nothing behind. */
+static void a_silent_sensor_does_not_collect_changes(void)
+{
+	struct jt_attribution *a = scene(JT_NONE);
+	struct jt_timeline *silent = NULL;
+	struct jt_account account;
+
+	jt_timeline_new(&sensor, 16, &silent, NULL);
+	jt__alloc_fail_at(6); /* 10 000 waiting changes would need more */
+	for (uint64_t i = 1; i <= 10000; i++) {
+		post(a, i * MS, i, JT_ENTER, JT_PHASE_PREFILL, 1, 0);
+		post(a, i * MS + 1, i, JT_LEAVE, JT_PHASE_PREFILL, 0, 0);
+		jt_attribution_advance(a, silent, i * MS + 2, &sink);
+	}
+	jt__alloc_fail_at(0);
+	jt_attribution_account(a, &account);
+	check(book.n_final == 10000 && book.sum_uj == 0 && account.meter_uj == 0);
+	jt_timeline_free(silent);
+	jt_attribution_free(a);
+}
+
+/* Memory may run out at any change but this: else it would be charged for ever. */
+static void whoever_came_in_can_leave(void)
+{
+	struct jt_attribution *a = scene(JT_NONE);
+	uint64_t n = 0;
+
+	while (n < 1000) {
+		struct jt_change c = { T0, n, JT_ENTER, JT_PHASE_PREFILL, { 0, 1 } };
+
+		jt__alloc_fail_at(n == 500 ? 1 : 0);
+		if (jt_attribution_post(a, &c) < 0)
+			break;
+		n++;
+	}
+	for (uint64_t i = 0; i < n; i++) {
+		jt__alloc_fail_at(1);
+		post(a, T0 + MS, i, JT_LEAVE, JT_PHASE_PREFILL, 0, 0);
+	}
+	jt__alloc_fail_at(0);
+	draw(100, 1000);
+	close_all(a);
+	check(n >= 500 && book.n_final == n && jt_attribution_n_active(a) == 0);
+	jt_attribution_free(a);
+}
+
 static void strange_changes_are_harmless(void)
 {
 	struct jt_attribution *a = scene(JT_NONE);
+	const struct jt_change no_phase = { T0, 1, JT_ENTER, JT_N_PHASES, { 0, 1 } };
 	struct jt_change heavy = { T0, 1, JT_ENTER, JT_PHASE_DECODE, { 0, JT_WEIGHT_MAX + 1 } };
 
 	check(jt_attribution_post(a, &heavy) == JT_EINVAL);
-	post(a, T0, 1, JT_LEAVE, JT_PHASE_DECODE, 0, 0);
+	check(jt_attribution_post(a, &no_phase) == JT_EINVAL);
+	post(a, T0, 1, JT_LEAVE, JT_PHASE_DECODE, 0, 0); /* never came in: final, without a charge */
 	post(a, T0 + 100, 2, JT_ADJUST, JT_PHASE_DECODE, 5, 0);
 	post(a, T0 + 200, 3, JT_ENTER, JT_PHASE_PREFILL, 5, 0);
 	post(a, T0 + 300, 3, JT_ENTER, JT_PHASE_DECODE, 5, 0); /* again: an adjustment */
 	post(a, T0 + S, 3, JT_LEAVE, JT_PHASE_DECODE, 0, 0);
 	draw(100, 2000);
 	close_all(a);
-	check(book.n_final == 1);
+	check(book.n_final == 2 && total_uj(1) == 0);
 	check_near(total_uj(3) * 1e-6, 100, 1e-3);
 	check_books(a);
 	jt_attribution_free(a);
@@ -469,6 +536,9 @@ int main(void)
 	test(weightless_requests_leave_the_energy_unattributed);
 	test(nothing_is_final_before_the_watermark);
 	test(late_changes_act_now_and_are_counted);
+	test(what_was_before_the_timeline_is_not_covered);
+	test(a_silent_sensor_does_not_collect_changes);
+	test(whoever_came_in_can_leave);
 	test(strange_changes_are_harmless);
 	test(a_million_random_events_conserve_energy_to_the_microjoule);
 	test(the_order_of_arrival_does_not_matter);

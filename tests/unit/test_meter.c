@@ -303,6 +303,48 @@ static void a_service_says_what_is_wrong_with_it(void)
 	jt_meter_free(m);
 }
 
+/* gpu:1 never answers: nobody waits for it beyond 10 s, and what it used is not 0 J. */
+static void a_gpu_that_never_answers_is_given_up(void)
+{
+	static const char *const second[] = { "gpu:1" };
+	struct jt_service_options both = JT_SERVICE_OPTIONS_INIT, so = JT_SERVICE_OPTIONS_INIT;
+	struct jt_request_start start = { 100, 1, 1 };
+	struct jt_meter *m = open_meter();
+	struct jt_request_facts f = facts_of("silent", 5);
+	size_t dark, half;
+	uint64_t now;
+
+	lost = 1;
+	so.domains = second;
+	so.n_domains = 1;
+	check(jt_meter_add_service(m, &so, &dark, NULL) == JT_OK);
+	check(jt_meter_add_service(m, &both, &half, NULL) == JT_OK);
+	run_for(m, 50 * MS);
+	jt_request_begin(m, jt__now_ns(), 1, dark, &start);
+	jt_request_begin(m, jt__now_ns(), 2, half, &start);
+	run_for(m, 200 * MS);
+	now = jt__now_ns();
+	jt_request_end(m, now, 1, &f);
+	jt_request_end(m, now, 2, &f);
+	run_for(m, 100 * MS);
+	check(n_records == 0 && jt_meter_n_unsettled(m) == 2);
+	jt_meter_advance(m, now + 11 * JT_NS_PER_S, now);
+	check(n_records == 2 && jt_meter_n_unsettled(m) == 0);
+	check(records[0].total_uj == JT_NONE);
+	check_near(records[1].total_uj * 1e-6, 40, 15); /* of gpu:0 */
+	check(records[1].coverage_ppm == 0);
+	jt_meter_free(m);
+}
+
+static void options_of_another_version_are_refused(void)
+{
+	struct jt_meter_options o = JT_METER_OPTIONS_INIT;
+	struct jt_meter *m = NULL;
+
+	o.size -= 8;
+	check(jt_meter_new(&o, &m, NULL) == JT_EINVAL && !m);
+}
+
 static void without_any_meter_joules_are_unknown(void)
 {
 	struct jt_meter_options o = JT_METER_OPTIONS_INIT;
@@ -334,6 +376,8 @@ int main(void)
 	test(requests_idle_and_unattributed_are_the_meter);
 	test(a_lost_gpu_lowers_coverage_and_holds_nobody_up);
 	test(a_service_says_what_is_wrong_with_it);
+	test(a_gpu_that_never_answers_is_given_up);
+	test(options_of_another_version_are_refused);
 	test(without_any_meter_joules_are_unknown);
 	return tap_done();
 }

@@ -155,6 +155,72 @@ static void a_counter_that_survived_a_lost_gpu_still_knows(void)
 	jt_timeline_free(tl);
 }
 
+/* The driver hung for 500 ms and answered with the value of its beginning: the next one has all of that time. */
+static void a_slow_read_does_not_make_the_next_value_a_lie(void)
+{
+	const struct jt_sample s[] = { READ(1000, 500), READ(1100, 538),
+				       { .valid = JT_HAS_ENERGY, .begin_ns = 1200 * MS, .end_ns = 1900 * MS,
+					 .energy_uj = 576000000 },
+				       READ(1901, 842), READ(2000, 880) };
+	struct jt_timeline *tl = fed(&counter_sensor, s, JT_ARRAY_LEN(s));
+	struct jt_timeline_stats stats;
+
+	jt_timeline_stats(tl, &stats);
+	check(stats.n_rejected == 0);
+	check(jt_timeline_at(tl, 3 * S) == UINT64_C(380000000));
+	jt_timeline_free(tl);
+}
+
+/* At 1 s of polling the first step is a second's worth, not an update period's. */
+static void energy_of_a_slow_poll_is_not_squeezed_into_one_period(void)
+{
+	const struct jt_sample s[] = { READ(1000, 500), READ(2000, 600), READ(3000, 700) };
+	struct jt_timeline *tl = fed(&counter_sensor, s, JT_ARRAY_LEN(s));
+
+	check(jt_timeline_start_ns(tl) <= S);
+	check_near((double)jt_timeline_at(tl, 1500 * MS) * 1e-6, 53, 8);
+	jt_timeline_free(tl);
+}
+
+static void a_lie_towards_zero_or_the_sky_changes_nothing(void)
+{
+	const struct jt_sample s[] = { READ(1000, 50), READ(1100, 60), READ(1200, 0), READ(1300, 80),
+				       READ(1400, 90), READ(1500, 99999), READ(1600, 110) };
+	struct jt_timeline *tl = fed(&counter_sensor, s, JT_ARRAY_LEN(s));
+	struct jt_timeline_stats stats;
+
+	jt_timeline_stats(tl, &stats);
+	check(stats.n_rejected == 2 && stats.n_resets == 0);
+	check(jt_timeline_at(tl, 2 * S) == UINT64_C(60000000));
+	jt_timeline_free(tl);
+}
+
+static void a_reset_long_ago_does_not_uncover_a_gap_that_the_counter_survived(void)
+{
+	const struct jt_sample s[] = { READ(1000, 500), READ(1100, 510), READ(1200, 1), READ(1300, 11),
+				       { .status = JT_ELOST, .begin_ns = 1350 * MS, .end_ns = 1350 * MS },
+				       READ(1400, 21), READ(1500, 31) };
+	struct jt_timeline *tl = fed(&counter_sensor, s, JT_ARRAY_LEN(s));
+	struct jt_interval iv = { 0 };
+
+	check(jt_timeline_window(tl, 1260 * MS, 1440 * MS, &iv) == JT_OK && iv.coverage_ppm == 1000000);
+	jt_timeline_free(tl);
+}
+
+/* It stood still for 8 s, most of which are closed: what it then shows is not all of the last second. */
+static void a_counter_that_resumes_gives_lost_time_its_part(void)
+{
+	struct jt_timeline *tl = fed(&counter_sensor, (struct jt_sample[]){ READ(1000, 500), READ(1100, 510) }, 2);
+	struct jt_interval iv = { 0 };
+
+	for (uint64_t t = 1200; t < 9100; t += 100)
+		jt_timeline_add(tl, &(struct jt_sample)READ(t, 510));
+	jt_timeline_add(tl, &(struct jt_sample)READ(9100, 590));
+	check(jt_timeline_window(tl, 8 * S, 9100 * MS, &iv) == JT_OK);
+	check(iv.energy_uj < 30000000 && iv.energy_uj + iv.bound_uj >= 80000000);
+	jt_timeline_free(tl);
+}
+
 static void a_stuck_counter_does_not_hold_up_the_world(void)
 {
 	struct jt_timeline *tl = counter_timeline(5, 100, 0);
@@ -341,6 +407,26 @@ static void counter_and_power_are_checked_against_each_other(void)
 	}
 }
 
+/* Power is not integrated over a gap that the counter has survived: no reason to doubt either. */
+static void a_gap_is_not_taken_for_a_disagreement(void)
+{
+	struct jt_timeline_stats stats;
+	struct jt_timeline *tl;
+
+	jt_timeline_new(&counter_sensor, 10000, &tl, NULL);
+	for (uint64_t i = 0; i < 400; i += i % 50 == 49 ? 60 : 1) {
+		struct jt_sample s = READ(1000 + 100 * i, 10 * i);
+
+		s.valid |= JT_HAS_POWER;
+		s.power_mw = 100000;
+		jt_timeline_add(tl, &s);
+	}
+	jt_timeline_stats(tl, &stats);
+	check_near(stats.cross_ratio_ppm, 1000000, 20000);
+	check(stats.valid);
+	jt_timeline_free(tl);
+}
+
 static void an_update_is_located_within_its_bracket(void)
 {
 	struct jt_rng rng = { 5 };
@@ -363,6 +449,22 @@ static void an_update_is_located_within_its_bracket(void)
 		last_poll_s = t;
 	}
 	check_near(jt__locator_period_ns(&l), 99.7e6, 0.2e6);
+}
+
+static void a_jittery_update_is_never_located_outside_its_bracket(void)
+{
+	struct jt_rng rng = { 11 };
+	struct jt_locator l;
+	uint64_t last = 0, edge;
+
+	jt__locator_init(&l, 100 * MS);
+	for (uint64_t k = 10; k < 5000; k++) {
+		uint64_t t = k * 100 * MS + jt__rng_below(&rng, 10 * MS), poll = t - t % (7 * MS);
+		uint64_t at = jt__locator_update(&l, JT_MAX(poll, last), poll + 7 * MS, &edge);
+
+		check(at >= poll && at <= poll + 7 * MS && edge <= 4 * MS);
+		last = poll + 7 * MS;
+	}
 }
 
 static void boards_are_recognised_by_name(void)
@@ -399,6 +501,11 @@ int main(void)
 	test(a_reset_loses_coverage_but_invents_nothing);
 	test(a_lying_counter_is_not_believed);
 	test(a_counter_that_survived_a_lost_gpu_still_knows);
+	test(a_slow_read_does_not_make_the_next_value_a_lie);
+	test(energy_of_a_slow_poll_is_not_squeezed_into_one_period);
+	test(a_lie_towards_zero_or_the_sky_changes_nothing);
+	test(a_reset_long_ago_does_not_uncover_a_gap_that_the_counter_survived);
+	test(a_counter_that_resumes_gives_lost_time_its_part);
 	test(a_stuck_counter_does_not_hold_up_the_world);
 	test(integrated_power_has_no_systematic_delay);
 	test(the_power_field_tells_where_in_a_counter_step_the_energy_was);
@@ -408,7 +515,9 @@ int main(void)
 	test(overlapping_and_nested_windows_agree);
 	test(samples_out_of_order_change_nothing);
 	test(counter_and_power_are_checked_against_each_other);
+	test(a_gap_is_not_taken_for_a_disagreement);
 	test(an_update_is_located_within_its_bracket);
+	test(a_jittery_update_is_never_located_outside_its_bracket);
 	test(boards_are_recognised_by_name);
 	test(running_out_of_memory_is_an_error);
 	return tap_done();

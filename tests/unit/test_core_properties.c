@@ -1,0 +1,658 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What must hold for any sensor, any load and any order of events, tried with thousands of random
+ *ones. The virtual sensors here are the test's own. A property that does not hold prints the seed
+ *of its case:
+ *
+ *	JT_SEED=N test_core_properties.t      that case alone
+ *	JT_SEEDS=N test_core_properties.t     N cases of each kind
+ */
+#include <stdlib.h>
+#include "tap.h"
+#include "base/base.h"
+#include "base/rng.h"
+#include "jouletap/attribution.h"
+
+#define MS JT_NS_PER_MS
+#define S JT_NS_PER_S
+#define MAX_STRETCHES 8192
+#define MAX_SAMPLES 8192
+#define MAX_KNOTS (4 * MAX_SAMPLES)
+#define MAX_CHANGES 1024
+#define N_WINDOWS 50
+
+enum { ODD_PERIOD = 1, JITTERY = 2, WITH_POWER = 4, FAULTS = 8 }; /* of a rig */
+
+static uint64_t seed, first_seed = 1, last_seed;
+
+#define for_each_seed(usually)                                                                     \
+	for (seed = first_seed; seed <= (last_seed ? last_seed : (usually)); seed++)
+
+#define holds(cond)                                                                                \
+	do {                                                                                       \
+		if (!(cond)) {                                                                     \
+			if (tap_in_test < TAP_MAX_COMPLAINTS)                                      \
+				printf("# seed %llu:\n", (unsigned long long)seed);                \
+			tap_check(false, #cond, __FILE__, __LINE__);                               \
+		}                                                                                  \
+	} while (0)
+
+static double between(struct jt_rng *r, double a, double b)
+{
+	return a + (b - a) * jt__rng_unit(r);
+}
+
+/* Evenly over the orders of magnitude. */
+static double log_between(struct jt_rng *r, double a, double b)
+{
+	return a * pow(b / a, jt__rng_unit(r));
+}
+
+static bool chance(struct jt_rng *r, double p)
+{
+	return jt__rng_unit(r) < p;
+}
+
+/* ---- the truth: power in stretches ---- */
+
+static struct truth {
+	double t_ns[MAX_STRETCHES + 1];
+	double uj[MAX_STRETCHES + 1]; /* energy up to there */
+	double mw[MAX_STRETCHES];
+	size_t n;
+	size_t at; /* of the last question */
+} truth;
+
+static double true_uj(double t_ns)
+{
+	size_t lo = 0, hi = truth.n;
+
+	if (truth.t_ns[truth.at] <= t_ns && t_ns < truth.t_ns[truth.at + 1])
+		lo = truth.at, hi = truth.at + 1;
+	while (hi - lo > 1) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (truth.t_ns[mid] <= t_ns)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	truth.at = lo;
+	return truth.uj[lo] + (t_ns - truth.t_ns[lo]) * truth.mw[lo] * 1e-6;
+}
+
+/* Idle, plateaus, bursts or spikes up to @max_mw, each for a while. */
+static void make_truth(struct jt_rng *r, double end_ns, double max_mw)
+{
+	double idle_mw = between(r, 0.02, 0.2) * max_mw, left = 0, mean_ns = S;
+	int kind = 0;
+
+	truth.n = truth.at = 0;
+	truth.t_ns[0] = truth.uj[0] = 0;
+	while (truth.t_ns[truth.n] < end_ns && truth.n < MAX_STRETCHES) {
+		double ns, mw = idle_mw;
+
+		if (left <= 0) {
+			kind = (int)jt__rng_below(r, 4);
+			left = between(r, 0.2, 8) * S;
+			mean_ns = kind == 0 ? S : kind == 1 ? 2.0 * S : log_between(r, 5, 800) * MS;
+		}
+		ns = truth.n == MAX_STRETCHES - 1 ? end_ns
+		                                  : -log(1 - jt__rng_unit(r)) * mean_ns + 1000;
+		if (kind == 3 && truth.n % 2)
+			ns = between(r, 1, 20) * MS;
+		if ((kind == 1) || (kind > 1 && truth.n % 2))
+			mw = kind == 3 ? max_mw : between(r, idle_mw, max_mw);
+		left -= ns;
+		truth.mw[truth.n] = mw;
+		truth.t_ns[truth.n + 1] = truth.t_ns[truth.n] + ns;
+		truth.uj[truth.n + 1] = truth.uj[truth.n] + ns * mw * 1e-6;
+		truth.n++;
+	}
+}
+
+/* ---- the sensor ---- */
+
+struct rig {
+	struct jt_sensor sensor;
+	double period_ns; /* in truth */
+	double phase_ns;
+	double jitter; /* parts of the period, each update by itself */
+	uint64_t salt;
+	double gain; /* truth is the reading × (1 + gain) */
+	double poll_lo_ns, poll_hi_ns;
+	double slow; /* chance of a read that takes up to 500 ms */
+	uint64_t offset_uj;
+	bool power_only;
+	int what; /* ODD_PERIOD … */
+	double end_ns;
+	uint64_t reset_ns; /* the last restart of the counter */
+};
+
+static struct jt_sample samples[MAX_SAMPLES];
+static size_t n_samples;
+
+/* When update @k happened. */
+static double update_ns(const struct rig *g, double k)
+{
+	struct jt_rng one = { g->salt + (uint64_t)(k + 1000) };
+
+	return g->phase_ns + g->period_ns * (k + g->jitter * (2 * jt__rng_unit(&one) - 1));
+}
+
+/* The last update before @t_ns. */
+static double last_update_ns(const struct rig *g, double t_ns)
+{
+	double k = floor((t_ns - g->phase_ns) / g->period_ns) + 1;
+
+	while (update_ns(g, k) > t_ns)
+		k--;
+	return JT_MAX(update_ns(g, k), 0);
+}
+
+static uint64_t counter_uj(const struct rig *g, double t_ns)
+{
+	double u = last_update_ns(g, t_ns), uj = true_uj(u) / (1 + g->gain);
+	uint64_t value;
+
+	if (g->reset_ns)
+		uj = u > (double)g->reset_ns ? uj - true_uj((double)g->reset_ns) / (1 + g->gain)
+		                             : 0;
+	value = (uint64_t)uj + (g->reset_ns ? 0 : g->offset_uj);
+	value -= value % g->sensor.step_uj;
+	return g->sensor.wrap_uj ? value % g->sensor.wrap_uj : value;
+}
+
+static uint32_t power_mw(const struct rig *g, double t_ns)
+{
+	double u = last_update_ns(g, t_ns), from = u - (double)g->sensor.window_ns;
+
+	from = JT_MAX(from, 0);
+	return u > from
+	               ? (uint32_t)((true_uj(u) - true_uj(from)) * 1e6 / (u - from) / (1 + g->gain))
+	               : 0;
+}
+
+/* Something is wrong with this reading. */
+static void spoil(struct jt_rng *r, struct rig *g, struct jt_sample *s)
+{
+	switch (jt__rng_below(r, 4)) {
+	case 0:
+		s->status = chance(r, 0.5) ? JT_ELOST : JT_ETIME;
+		s->valid = 0;
+		break;
+	case 1: /* lies, far from anything possible */
+		s->energy_uj = chance(r, 0.5) ? UINT64_MAX - jt__rng_below(r, 1000)
+		                              : s->energy_uj + UINT64_C(1000000000000000);
+		s->power_mw = UINT32_MAX;
+		break;
+	case 2:
+		if (g->sensor.wrap_uj ||
+		    s->energy_uj < 1000000000) /* 0 may look like a wrap, or like a restart of a
+		                                  small counter */
+			break;
+		s->energy_uj = 0;
+		break;
+	default:
+		if (g->sensor.wrap_uj)
+			break;
+		g->reset_ns = s->begin_ns;
+		s->energy_uj = 0;
+		break;
+	}
+}
+
+static void make_samples(struct jt_rng *r, struct rig *g)
+{
+	double t = 10e9;
+
+	n_samples = 0;
+	while (t < g->end_ns && n_samples < MAX_SAMPLES) {
+		double took =
+			chance(r, g->slow) ? between(r, 1, 500) * MS : between(r, 0.01, 1) * MS;
+		double taken = t + took * jt__rng_unit(r);
+		struct jt_sample s = { .begin_ns = (uint64_t)t,
+			               .end_ns = (uint64_t)(t + took) + 1 };
+
+		if (g->power_only) {
+			s.valid = JT_HAS_POWER;
+			s.power_mw = power_mw(g, taken);
+		} else {
+			s.valid = JT_HAS_ENERGY;
+			s.energy_uj = counter_uj(g, taken);
+			s.power_mw = power_mw(g, taken);
+			s.valid |= g->what & WITH_POWER ? JT_HAS_POWER : 0;
+		}
+		if (g->what & FAULTS && chance(r, 0.03))
+			spoil(r, g, &s);
+		samples[n_samples++] = s;
+		t += took + 1000 + between(r, g->poll_lo_ns, g->poll_hi_ns);
+		if (g->what & FAULTS && chance(r, 0.01))
+			t += log_between(r, 100, 20000) * MS;
+	}
+}
+
+static void choose_polls(struct jt_rng *r, struct rig *g)
+{
+	g->poll_lo_ns = log_between(r, 5, 1000) * MS;
+	g->poll_hi_ns = g->poll_lo_ns;
+	if (chance(r, 0.3))
+		g->poll_hi_ns *= between(r, 1, 1.2);
+	else if (chance(r, 0.5))
+		g->poll_lo_ns = 5.0 * MS, g->poll_hi_ns = between(r, 10, 2000) * MS;
+	g->slow = chance(r, 0.3) ? 0.1 : 0;
+	g->end_ns = 10e9 + JT_MIN(between(r, 5, 60) * S,
+	                          MAX_SAMPLES * (g->poll_lo_ns + g->poll_hi_ns) / 2);
+}
+
+static struct rig counter_rig(struct jt_rng *r, int what)
+{
+	static const double nominal_ms[] = { 1, 10, 20, 100, 100, 100 };
+	static const uint64_t steps_uj[] = { 1, 61, 1000, 1000000 };
+	struct rig g = { .sensor = { .name = "c", .what = "" }, .what = what };
+
+	g.sensor.update_ns = (uint64_t)(nominal_ms[jt__rng_below(r, 6)] * MS);
+	g.sensor.step_uj = steps_uj[jt__rng_below(r, 4)];
+	g.sensor.gain_ppm = (uint32_t)jt__rng_below(r, 130000);
+	g.sensor.max_power_mw = (uint32_t)log_between(r, 50000, 2000000);
+	g.gain = between(r, -1, 1) * g.sensor.gain_ppm * 1e-6;
+	g.period_ns = (double)g.sensor.update_ns *
+	              (what & ODD_PERIOD ? log_between(r, 0.2, 5) : between(r, 0.91, 1.09));
+	g.phase_ns = between(r, 0, 1) * g.period_ns;
+	g.jitter = what & JITTERY   ? between(r, 0.02, 0.1)
+	           : chance(r, 0.5) ? 0
+	                            : between(r, 0, 0.01);
+	g.salt = jt__rng_u64(r);
+	g.sensor.window_ns = what & WITH_POWER ? 25 * MS : 0;
+	g.offset_uj = chance(r, 0.3) ? 0 : (uint64_t)log_between(r, 1e6, 1e15);
+	choose_polls(r, &g);
+	make_truth(r, g.end_ns + S,
+	           g.sensor.max_power_mw / 1.14); /* readings too stay below the maximum */
+	if (chance(r, 0.3))                       /* at most once between two polls */
+		g.sensor.wrap_uj = (uint64_t)(g.sensor.max_power_mw * between(r, 30, 300) * 1e3);
+	make_samples(r, &g);
+	return g;
+}
+
+static struct rig power_rig(struct jt_rng *r, int what)
+{
+	static const double window_ms[] = { 25, 100, 1000 };
+	struct rig g = { .sensor = { .name = "p", .what = "", .update_ns = 100 * MS, .step_uj = 1 },
+		         .power_only = true,
+		         .what = what };
+
+	g.sensor.window_ns = (uint64_t)(window_ms[jt__rng_below(r, 3)] * MS);
+	g.sensor.gain_ppm = (uint32_t)jt__rng_below(r, 130000);
+	g.sensor.max_power_mw = (uint32_t)log_between(r, 50000, 2000000);
+	g.gain = between(r, -1, 1) * g.sensor.gain_ppm * 1e-6;
+	g.period_ns = (double)g.sensor.update_ns * between(r, 0.91, 1.09);
+	g.phase_ns = between(r, 0, 1) * g.period_ns;
+	g.jitter = chance(r, 0.5) ? 0 : between(r, 0, 0.1);
+	g.salt = jt__rng_u64(r);
+	choose_polls(r, &g);
+	make_truth(r, g.end_ns + S, g.sensor.max_power_mw / 1.14);
+	make_samples(r, &g);
+	return g;
+}
+
+/* ---- properties of a timeline ---- */
+
+/* Feeds it all; what was closed once must never change. */
+static struct jt_timeline *feed(const struct rig *g, struct jt_rng *r, size_t max_knots)
+{
+	uint64_t closed = 0, then_ns = 0, then_uj = 0;
+	struct jt_timeline *tl = NULL;
+
+	jt_timeline_new(&g->sensor, max_knots, &tl, NULL);
+	for (size_t i = 0; i < n_samples; i++) {
+		jt_timeline_add(tl, &samples[i]);
+		holds(jt_timeline_closed_ns(tl) >= closed);
+		holds(jt_timeline_closed_ns(tl) <= samples[i].end_ns);
+		closed = jt_timeline_closed_ns(tl);
+		if (then_ns >= jt_timeline_start_ns(tl) && then_ns)
+			holds(jt_timeline_at(tl, then_ns) == then_uj);
+		if (closed && chance(r, 0.2)) {
+			then_ns = closed - jt__rng_below(r, closed - jt_timeline_start_ns(tl) + 1);
+			then_uj = jt_timeline_at(tl, then_ns);
+		}
+	}
+	return tl;
+}
+
+static void energy_rises_and_windows_add_up(struct jt_timeline *tl, struct jt_rng *r)
+{
+	uint64_t start = jt_timeline_start_ns(tl), end = jt_timeline_closed_ns(tl), uj = 0;
+
+	for (int i = 0; i <= 200; i++) {
+		uint64_t at =
+			jt_timeline_at(tl, start - S / 2 + (end - start + S) / 200 * (uint64_t)i);
+
+		holds(at >= uj);
+		uj = at;
+	}
+	for (int i = 0; i < 20; i++) {
+		uint64_t a = start + jt__rng_below(r, end - start + 1);
+		uint64_t c = a + jt__rng_below(r, end - a + 1), b = a + jt__rng_below(r, c - a + 1);
+		struct jt_interval ab = { 0 }, bc = { 0 }, ac = { 0 };
+
+		holds(jt_timeline_window(tl, a, b, &ab) == JT_OK);
+		holds(jt_timeline_window(tl, b, c, &bc) == JT_OK);
+		holds(jt_timeline_window(tl, a, c, &ac) == JT_OK);
+		holds(ab.energy_uj + bc.energy_uj == ac.energy_uj);
+		holds(ac.coverage_ppm <= 1000000);
+	}
+}
+
+/* How many of @n random windows are further off than their bound, or only further above. */
+static int windows_off_bound(struct jt_timeline *tl, struct jt_rng *r, int n, bool only_above)
+{
+	uint64_t start = jt_timeline_start_ns(tl), end = jt_timeline_closed_ns(tl);
+	int off = 0;
+
+	for (int i = 0; i < n; i++) {
+		uint64_t length = (uint64_t)log_between(r, 1e6, (double)(end - start) + 1e6);
+		uint64_t a = i < 2 ? start : start + jt__rng_below(r, end - start + 1);
+		uint64_t b = i == 0 || i == 2 ? end : JT_MIN(a + length, end);
+		struct jt_interval iv = { 0 };
+		double error;
+
+		holds(jt_timeline_window(tl, a, b, &iv) == JT_OK);
+		error = (double)iv.energy_uj - (true_uj((double)b) - true_uj((double)a));
+		off += (only_above ? error : fabs(error)) > (double)iv.bound_uj + 1;
+	}
+	return off;
+}
+
+/* Of one case: monotone, additive, and so many windows out of bound. */
+static int try_timeline(const struct rig *g, struct jt_rng *r, size_t max_knots, bool only_above)
+{
+	struct jt_timeline *tl = feed(g, r, max_knots);
+	int off = 0;
+
+	if (jt_timeline_closed_ns(tl) > jt_timeline_start_ns(tl)) {
+		energy_rises_and_windows_add_up(tl, r);
+		off = windows_off_bound(tl, r, N_WINDOWS, only_above);
+	}
+	jt_timeline_free(tl);
+	return off;
+}
+
+static void a_counter_is_within_its_bound(void)
+{
+	for_each_seed(2000)
+	{
+		struct jt_rng r = { seed };
+		struct rig g = counter_rig(&r, 0);
+
+		holds(try_timeline(&g, &r, MAX_KNOTS, false) == 0);
+	}
+}
+
+/* Drops the oldest knots, shaped ones too, and never half a step. */
+static void so_is_what_a_small_memory_has_kept(void)
+{
+	for_each_seed(1000)
+	{
+		struct jt_rng r = { seed };
+		struct rig g = counter_rig(&r, WITH_POWER);
+
+		holds(try_timeline(&g, &r, 2 + jt__rng_below(&r, 30), false) == 0);
+	}
+}
+
+/* Updates five times as often as expected, or a fifth, or with 10 % of jitter: it takes time to
+ * learn that. */
+static void an_unexpected_rhythm_breaks_nothing(void)
+{
+	int off = 0, n = 0;
+
+	for_each_seed(1000)
+	{
+		struct jt_rng r = { seed };
+		struct rig g = counter_rig(&r, seed % 2 ? ODD_PERIOD : JITTERY);
+
+		off += try_timeline(&g, &r, MAX_KNOTS, false);
+		n += N_WINDOWS;
+	}
+	printf("# %d of %d windows out of bound\n", off, n);
+	check(off <= n / 500);
+}
+
+/* What a part-time sensor did not see can only be guessed from what it saw around. */
+static void integrated_power_is_within_its_bound_but_for_what_was_not_seen(void)
+{
+	int off = 0, n = 0;
+
+	for_each_seed(2000)
+	{
+		struct jt_rng r = { seed };
+		struct rig g = power_rig(&r, 0);
+
+		off += try_timeline(&g, &r, MAX_KNOTS, false);
+		n += N_WINDOWS;
+	}
+	printf("# %d of %d windows out of bound\n", off, n);
+	check(off <= n / 200);
+}
+
+static void no_fault_invents_a_joule(void)
+{
+	for_each_seed(2000)
+	{
+		struct jt_rng r = { seed };
+		struct rig g = counter_rig(&r, FAULTS);
+
+		holds(try_timeline(&g, &r, MAX_KNOTS, true) == 0);
+	}
+}
+
+static void no_fault_of_a_power_sensor_invents_a_joule(void)
+{
+	int off = 0, n = 0;
+
+	for_each_seed(1000)
+	{
+		struct jt_rng r = { seed };
+		struct rig g = power_rig(&r, FAULTS);
+
+		off += try_timeline(&g, &r, MAX_KNOTS, true);
+		n += N_WINDOWS;
+	}
+	printf("# %d of %d windows above bound\n", off, n);
+	check(off <= n / 200);
+}
+
+/* ---- properties of an attribution ---- */
+
+static struct jt_change changes[MAX_CHANGES];
+static size_t n_changes;
+
+struct ledger {
+	struct jt_charge charges[MAX_CHANGES];
+	size_t n;
+	size_t n_final;
+	uint64_t sum_uj;
+};
+
+static void on_charge(void *user, const struct jt_charge *c)
+{
+	struct ledger *l = user;
+
+	l->charges[l->n++] = *c;
+	l->sum_uj += c->allocated_uj;
+}
+
+static void on_final(void *user, uint64_t request)
+{
+	(void)request;
+	((struct ledger *)user)->n_final++;
+}
+
+static void add_change(uint64_t t_ns, uint64_t request, enum jt_change_kind kind,
+                       enum jt_phase phase, struct jt_rng *r)
+{
+	bool shared = chance(r, 0.5);
+
+	changes[n_changes++] = (struct jt_change){
+		t_ns,
+		request,
+		kind,
+		phase,
+		{ shared ? (uint32_t)jt__rng_below(r, 3) * 1000 : 0,
+		  chance(r, 0.1) ? 0 : (uint32_t)log_between(r, 1, JT_WEIGHT_MAX) },
+	};
+}
+
+/* Requests at any time, also before the first and after the last sample; returns how many. */
+static size_t make_changes(const struct rig *g, struct jt_rng *r)
+{
+	size_t n = jt__rng_below(r, 60);
+
+	n_changes = 0;
+	for (uint64_t i = 1; i <= n; i++) {
+		uint64_t from = (uint64_t)between(r, 9e9, g->end_ns + 1e9);
+		uint64_t lasts = (uint64_t)log_between(r, 1e5, 2e10), t = from;
+
+		add_change(from, i, JT_ENTER, JT_PHASE_PREFILL, r);
+		while (chance(r, 0.6)) {
+			t += jt__rng_below(r, lasts - (t - from) + 1);
+			add_change(t, i, JT_ADJUST, JT_PHASE_DECODE, r);
+		}
+		add_change(from + lasts, i, JT_LEAVE, JT_PHASE_DECODE, r);
+	}
+	return n;
+}
+
+static void shuffle(struct jt_rng *r)
+{
+	for (size_t i = n_changes; i > 1; i--) {
+		size_t j = jt__rng_below(r, i);
+		struct jt_change c = changes[i - 1];
+
+		changes[i - 1] = changes[j];
+		changes[j] = c;
+	}
+}
+
+static void check_books(struct jt_attribution *a, const struct ledger *l, bool all_gone)
+{
+	struct jt_account account;
+
+	jt_attribution_account(a, &account);
+	holds(account.error_uj == 0);
+	holds(account.meter_uj == account.requests_uj + account.idle_uj + account.unattributed_uj);
+	holds(account.requests_uj >= l->sum_uj);
+	holds(account.n_late == 0);
+	if (all_gone) /* at most 1 µJ is between two charges */
+		holds(account.requests_uj - l->sum_uj <= 1);
+}
+
+/* All samples and changes, in any order and settled every now and then. */
+static void run(const struct rig *g, struct jt_rng *r, size_t max_knots, uint64_t floor_mw,
+                double settle, struct ledger *l)
+{
+	const struct jt_attribution_sink sink = { on_charge, on_final, l };
+	struct jt_attribution *a = NULL;
+	struct jt_timeline *tl = NULL;
+	uint64_t begin_uj = 0, far = (uint64_t)g->end_ns + 60 * S;
+	struct jt_account account;
+
+	memset(l, 0, sizeof(*l));
+	jt_timeline_new(&g->sensor, max_knots, &tl, NULL);
+	jt_attribution_new(0, floor_mw, &a, NULL);
+	shuffle(r);
+	for (size_t i = 0; i < n_changes; i++)
+		holds(jt_attribution_post(a, &changes[i]) == JT_OK);
+	for (size_t i = 0; i < n_samples; i++) {
+		uint64_t closed;
+
+		jt_timeline_add(tl, &samples[i]);
+		closed = jt_timeline_closed_ns(tl);
+		if (closed && chance(r, settle)) {
+			uint64_t back = chance(r, 0.5) ? 0 : jt__rng_below(r, JT_MIN(S, closed));
+
+			jt_attribution_advance(a, tl, closed - back, &sink);
+			check_books(a, l, false);
+		}
+	}
+	/* a counter that stands still: the rest of the time passes without energy */
+	jt_timeline_add(tl,
+	                &(struct jt_sample){ .status = JT_ELOST, .begin_ns = far, .end_ns = far });
+	jt_attribution_advance(a, tl, jt_timeline_closed_ns(tl) ? jt_timeline_closed_ns(tl) : far,
+	                       &sink);
+	check_books(a, l, jt_attribution_n_active(a) == 0);
+	jt_attribution_account(a, &account);
+	if (max_knots == MAX_KNOTS)
+		begin_uj = jt_timeline_at(tl, UINT64_MAX);
+	holds(!begin_uj || account.meter_uj == begin_uj);
+	jt_attribution_free(a);
+	jt_timeline_free(tl);
+}
+
+static bool same_charges(const struct ledger *a, const struct ledger *b)
+{
+	bool same = a->n == b->n && a->n_final == b->n_final;
+
+	for (size_t i = 0; i < a->n && same; i++) {
+		const struct jt_charge *x = &a->charges[i], *y = &b->charges[i];
+
+		same = x->request == y->request && x->phase == y->phase &&
+		       x->allocated_uj == y->allocated_uj && x->bound_uj == y->bound_uj &&
+		       x->coverage_ppm == y->coverage_ppm && x->provenance == y->provenance &&
+		       (x->dynamic_uj == JT_NONE) == (y->dynamic_uj == JT_NONE) &&
+		       (x->dynamic_uj == JT_NONE ||
+		        fabs((double)x->dynamic_uj - (double)y->dynamic_uj) <=
+		                1 + 1e-6 * (double)x->dynamic_uj);
+	}
+	return same;
+}
+
+static void charges_depend_neither_on_order_nor_on_cadence(void)
+{
+	static struct ledger once, often;
+
+	for_each_seed(1000)
+	{
+		struct jt_rng r = { seed };
+		struct rig g = counter_rig(&r, (seed % 2 ? FAULTS : 0) | WITH_POWER);
+		uint64_t floor_mw = chance(&r, 0.5) ? JT_NONE : g.sensor.max_power_mw / 10;
+		size_t n = make_changes(&g, &r);
+
+		run(&g, &r, MAX_KNOTS, floor_mw, 0, &once);
+		run(&g, &r, MAX_KNOTS, floor_mw, between(&r, 0, 1), &often);
+		holds(once.n_final == n);
+		holds(same_charges(&once, &often));
+	}
+}
+
+static void books_balance_when_memory_is_too_small(void)
+{
+	static struct ledger l;
+
+	for_each_seed(1000)
+	{
+		struct jt_rng r = { seed };
+		struct rig g =
+			seed % 3 ? counter_rig(&r, FAULTS | WITH_POWER) : power_rig(&r, FAULTS);
+
+		make_changes(&g, &r);
+		run(&g, &r, 2 + jt__rng_below(&r, 20), JT_NONE, 0.1, &l);
+	}
+}
+
+int main(void)
+{
+	if (getenv("JT_SEED"))
+		first_seed = last_seed = strtoull(getenv("JT_SEED"), NULL, 10);
+	if (getenv("JT_SEEDS"))
+		last_seed = strtoull(getenv("JT_SEEDS"), NULL, 10);
+	test(a_counter_is_within_its_bound);
+	test(so_is_what_a_small_memory_has_kept);
+	test(an_unexpected_rhythm_breaks_nothing);
+	test(integrated_power_is_within_its_bound_but_for_what_was_not_seen);
+	test(no_fault_invents_a_joule);
+	test(no_fault_of_a_power_sensor_invents_a_joule);
+	test(charges_depend_neither_on_order_nor_on_cadence);
+	test(books_balance_when_memory_is_too_small);
+	return tap_done();
+}
