@@ -4,7 +4,6 @@ HTTP/1.1 on bare sockets, for tests that look at bytes: what was received is kep
 included. Lenient on purpose where it reads what the gateway sent; the tests do the judging.
 """
 import socket
-import time
 
 
 JSON = (("Content-Type", "application/json"),)
@@ -86,11 +85,9 @@ class Message:
         self.reader = reader
         self.head = head
         self.pieces = []
-        self.arrivals = []  # of the pieces, monotonic
         self.n_body = 0
         self.joined = b""
         self.complete = False
-        self.chunks = 0
         self.left = None  # of the current chunk, or of the body
         self.chunked = head.get("transfer-encoding", "").lower() == "chunked"
         self.until_close = False
@@ -116,7 +113,6 @@ class Message:
     def _next_chunk(self):
         line = self.reader.until(b"\r\n")
         self.left = int(line.split(b";")[0], 16)
-        self.chunks += 1
         if self.left == 0:
             while self.reader.until(b"\r\n") != b"\r\n":
                 pass
@@ -143,7 +139,6 @@ class Message:
             elif self.left == 0:
                 self.complete = True
         self.pieces.append(got)
-        self.arrivals.append(time.monotonic())
         self.n_body += len(got)
         return got
 

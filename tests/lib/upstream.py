@@ -21,10 +21,9 @@ CAPTURES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "data"
 
 
 class Request:
-    def __init__(self, message, raw_body_of=None):
+    def __init__(self, message):
         self.head = message.head
         self.body = message.body
-        self.at = time.monotonic()
 
     def json(self):
         return json.loads(self.body)
@@ -86,7 +85,6 @@ class Engine:
         self.url = "http://" + self.address
         self.requests = []  # in the order they were complete
         self.lock = threading.Lock()
-        self.n_connections = 0
         self.held = []  # by hand: connections between two requests
         self.script = script
         self.stopping = False
@@ -99,7 +97,6 @@ class Engine:
                 sock, _ = self.listener.accept()
             except OSError:
                 return
-            self.n_connections += 1
             threading.Thread(target=self._serve, args=(Connection(sock),), daemon=True).start()
 
     def _serve(self, connection):
@@ -122,7 +119,6 @@ class Engine:
             assert ready, "no request reached the engine"
             if self.listener in ready:
                 sock, _ = self.listener.accept()
-                self.n_connections += 1
                 self.held.append(Connection(sock))
                 continue
             connection = next(c for c in self.held if c.sock is ready[0])
@@ -133,12 +129,6 @@ class Engine:
                 continue
             self.requests.append(request)
             return connection, request
-
-    def forget(self):
-        """Starts a new list of requests; the old one."""
-        with self.lock:
-            old, self.requests = self.requests, []
-        return old
 
     def stop(self):
         """Like a machine that was switched off: what is connected stays as it is."""
