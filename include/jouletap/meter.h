@@ -57,6 +57,9 @@ void jt_meter_free(struct jt_meter *m);
 size_t jt_meter_n_domains(const struct jt_meter *m);
 /* NULL: no such domain. Valid as long as the meter. */
 const struct jt_domain *jt_meter_domain(const struct jt_meter *m, size_t domain);
+/* What was looked for and is not here: the @i-th source's name and why. JT_ENOENT beyond the last. */
+int jt_meter_absent(const struct jt_meter *m, size_t i, const char **ret_source,
+		    const char **ret_why);
 /* Index of the domain called @name. JT_ENOENT. */
 int jt_meter_find_domain(const struct jt_meter *m, const char *name, size_t *ret_domain);
 

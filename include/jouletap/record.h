@@ -149,7 +149,7 @@ struct jt_charge {
 	X(JOULES,  bound_uj,          "bound_j",            0, "error bound of total_j: the meter's, for the named policy") \
 	X(RATIO,   coverage_ppm,      "coverage",           0, "part of the time that the sensors saw") \
 	X(TEXT,    provenance,        "provenance",        12, "measured, derived, modelled or predicted") \
-	X(TEXT,    policy,            "policy",            12, "attribution policy: equal, tokens or roofline") \
+	X(TEXT,    policy,            "policy",            12, "how shares were weighed: equal, tokens, roofline, or phase_split (roofline without an architecture)") \
 	X(TEXT,    phase_source,      "phase_source",      12, "engine (timings), stream (first token) or ratio (configured split)") \
 	X(TEXT,    domains,           "domains",           96, "energy domains it ran on, comma separated")
 

@@ -18,6 +18,13 @@ const char *jt__policy_name(enum jt_policy p)
 	return (unsigned)p < JT_N_POLICIES ? names[p] : "unknown";
 }
 
+const char *jt__weigher_name(const struct jt_weigher *w)
+{
+	bool falls_back = w->policy == JT_POLICY_ROOFLINE && !w->has_model;
+
+	return falls_back ? "phase_split" : jt__policy_name(w->policy);
+}
+
 bool jt__policy_parse(const char *name, enum jt_policy *ret_policy)
 {
 	for (int p = 0; p < JT_N_POLICIES; p++) {

@@ -29,6 +29,9 @@ struct jt_weigher {
 	double decode_s;
 };
 
+/* What it does, as records have it: a policy's name, or "phase_split" for roofline without a model. */
+const char *jt__weigher_name(const struct jt_weigher *w);
+
 /* The defaults: 25 % of the joules and, until requests were seen, 5 % of the time in prefill. */
 void jt__weigher_init(struct jt_weigher *w, enum jt_policy policy);
 

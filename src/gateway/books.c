@@ -5,6 +5,8 @@
  * puts it into the ring within that turn, so what is older than SLACK is surely here. A
  * note that is later all the same acts at the watermark and is counted.
  */
+#include <stdio.h>
+#include <stdio.h>
 #include <string.h>
 #include "base/clock.h"
 #include "base/log.h"
@@ -25,10 +27,23 @@ static void append(struct jt_lines *to, struct jt_buf *line)
 	jt__lines_append(to, jt__buf_bytes(line), jt__buf_len(line));
 }
 
+/* Counts of what is not known are not 0. */
+static const char *count(uint64_t n, char text[24])
+{
+	if (n == JT_NONE)
+		return "unknown";
+	snprintf(text, 24, "%llu", (unsigned long long)n);
+	return text;
+}
+
 static void on_record(void *user, const struct jt_record *r)
 {
 	struct jt_books *b = user;
+	char status[24], prompt[24], output[24];
 
+	log_debug("request '%s' is over: %s, status %s, tokens %s in, %s out", r->id, r->outcome,
+		  count(r->http_status, status), count(r->prompt_tokens, prompt),
+		  count(r->completion_tokens, output));
 	jt__metrics_record(b->metrics, r);
 	jt__memory_final(b->memory, jt__loop_now_ns(b->loop), r);
 	if (b->access_log) {
@@ -77,9 +92,10 @@ static void on_span(void *user, const struct jt_span *s)
 static void begin_request(struct jt_books *b, const struct jt_note *n)
 {
 	jt__memory_begin(b->memory, n->begin.id, n->key);
-	if (jt_request_begin(b->meter, n->t_ns, n->key, n->service, &n->begin.start) < 0)
+	if (jt_request_begin(b->meter, n->t_ns, n->key, n->service, &n->begin.start) == JT_OK)
+		b->n_in_flight++;
+	else
 		log_warn("cannot meter request '%s': out of memory", n->begin.id);
-	b->n_in_flight++;
 }
 
 static void end_request(struct jt_books *b, const struct jt_note *n)
@@ -87,7 +103,7 @@ static void end_request(struct jt_books *b, const struct jt_note *n)
 	/* one that never began (no upstream, no room) still has a record, without joules */
 	if (jt_request_end(b->meter, n->t_ns, n->key, n->facts) == JT_ENOENT)
 		on_record(b, &n->facts->record);
-	else
+	else if (b->n_in_flight)
 		b->n_in_flight--;
 	jt__free(n->facts);
 }
@@ -221,6 +237,45 @@ static int open_meter(struct jt_books *b, const struct jt_source_ops *const *ext
 	return jt_meter_new(&o, &b->meter, err);
 }
 
+/* A library that was named must be there: a model in its place would give plausible joules that are false. */
+static int check_named_library(const struct jt_books *b, struct jt_error *err)
+{
+	const char *source, *why;
+
+	for (size_t i = 0; jt_meter_absent(b->meter, i, &source, &why) == JT_OK; i++)
+		if (b->config->metering.nvml_library[0] && strcmp(source, "nvml") == 0)
+			return jt__fail(err, JT_ENOENT, "metering.nvml_library", "%s", why);
+	return JT_OK;
+}
+
+static void warn_of_missing_domain(const struct jt_books *b, const char *key, const char *domain)
+{
+	size_t i;
+
+	if (jt_meter_find_domain(b->meter, domain, &i) < 0)
+		log_warn("%s names '%s', which is not here; `jouletap devices` lists what is", key, domain);
+}
+
+/* Domains that the configuration speaks of and nobody has, and meters that only a model stands in for. */
+static void warn_of_what_is_missing(const struct jt_books *b)
+{
+	const struct jt_config *c = b->config;
+	const char *source, *why;
+	bool measured = false;
+	char gpu[32];
+
+	for (size_t i = 0; i < c->metering.n_gpu_indices; i++) {
+		snprintf(gpu, sizeof(gpu), "gpu:%llu", (unsigned long long)c->metering.gpu_indices[i]);
+		warn_of_missing_domain(b, "metering.gpu_indices", gpu);
+	}
+	for (size_t i = 0; i < c->metering.n_idle; i++)
+		warn_of_missing_domain(b, "metering.idle_power_w", c->metering.idle[i].domain);
+	for (size_t i = 0; i < jt_meter_n_domains(b->meter); i++)
+		measured |= jt_meter_domain(b->meter, i)->sensor.provenance == JT_MEASURED;
+	for (size_t i = 0; !measured && jt_meter_absent(b->meter, i, &source, &why) == JT_OK; i++)
+		log_warn("nothing is measured by %s: %s", source, why);
+}
+
 static int open_recording(struct jt_books *b, struct jt_error *err)
 {
 	struct jt_domain *domains;
@@ -247,11 +302,14 @@ static int open_recording(struct jt_books *b, struct jt_error *err)
 static int open_admin(struct jt_books *b, struct jt_error *err)
 {
 	struct jt_server_options o = JT_SERVER_OPTIONS_INIT;
+	struct jt_error why;
+	int status;
 
 	o.listen = b->config->admin;
 	o.max_connections = 64;
 	o.limits.max_body = 4096;
-	return jt__server_new(b->loop, &o, &jt__admin_handler, b, &b->admin, err);
+	status = jt__server_new(b->loop, &o, &jt__admin_handler, b, &b->admin, &why);
+	return status < 0 ? jt__fail(err, status, "admin", "%s; try --admin", why.message) : JT_OK;
 }
 
 int jt__books_init(struct jt_books *b, const struct jt_source_ops *const *extra_sources,
@@ -273,7 +331,11 @@ int jt__books_init(struct jt_books *b, const struct jt_source_ops *const *extra_
 	if (status == JT_OK)
 		status = open_meter(b, extra_sources, err);
 	if (status == JT_OK)
+		status = check_named_library(b, err);
+	if (status == JT_OK) {
+		warn_of_what_is_missing(b);
 		status = open_recording(b, err);
+	}
 	if (status == JT_OK)
 		status = open_admin(b, err);
 	if (status == JT_OK) {

@@ -96,12 +96,13 @@ static int check_port_is_free(const struct jt_gateway *g, struct jt_error *err)
 {
 	struct jt_server_options o = JT_SERVER_OPTIONS_INIT;
 	struct jt_server *probe = NULL;
+	struct jt_error why;
 	int status;
 
 	o.listen = g->config->listen;
-	status = jt__server_new(g->books.loop, &o, &jt__relay_handler, NULL, &probe, err);
+	status = jt__server_new(g->books.loop, &o, &jt__relay_handler, NULL, &probe, &why);
 	jt__server_free(probe);
-	return status;
+	return status < 0 ? jt__fail(err, status, "listen", "%s; try --listen", why.message) : JT_OK;
 }
 
 static int start_threads(struct jt_gateway *g, struct jt_error *err)

@@ -59,21 +59,17 @@ void jt__heads_request(struct jt_buf *b, const struct jt_request_head *rh)
 	jt__buf_append(b, "\r\n", 2);
 }
 
-size_t jt__heads_response(const struct jt_head *from, const char *request_id, struct jt_header *out,
-			  size_t max)
+size_t jt__heads_response(const struct jt_head *from, struct jt_header *out, size_t max)
 {
 	static const char *const anew[] = { "content-length", "date", "x-jouletap-request-id", NULL };
 	size_t n = 0;
 
-	for (size_t i = 0; i < from->n_headers && n + 1 < max; i++) {
+	for (size_t i = 0; i < from->n_headers && n < max; i++) {
 		const struct jt_header *h = &from->headers[i];
 
 		if (!jt__head_is_hop_by_hop(from, h) && !is_any_of(h, anew))
 			out[n++] = *h;
 	}
-	if (request_id)
-		out[n++] = (struct jt_header){ "x-jouletap-request-id", 21, request_id,
-					       strlen(request_id) };
 	return n;
 }
 

@@ -21,11 +21,10 @@ struct jt_request_head {
 void jt__heads_request(struct jt_buf *b, const struct jt_request_head *h);
 
 /*
- * The headers for the client: the upstream's without hop-by-hop and framing, then ours. Returns how
- * many were written to @out, at most @max.
+ * The headers for the client: the upstream's without hop-by-hop, framing and what is named as ours.
+ * Returns how many were written to @out, at most @max.
  */
-size_t jt__heads_response(const struct jt_head *from, const char *request_id, struct jt_header *out,
-			  size_t max);
+size_t jt__heads_response(const struct jt_head *from, struct jt_header *out, size_t max);
 
 /* x-request-id as the client gave it if it is 1 to 63 plain characters, else a new one. */
 void jt__heads_request_id(const struct jt_head *h, uint64_t unique, char ret_id[64]);

@@ -180,7 +180,9 @@ static const char *outcome_of(const struct jt_relay *r, int status)
 	/* a stream that has begun can only tell of its failure inside */
 	if (status != JT_OK || (r->reading && r->filter.answer.n_errors))
 		return "upstream_error";
-	return r->facts && r->facts->record.http_status >= 400 ? "rejected" : "ok";
+	if (!r->facts || r->facts->record.http_status < 400)
+		return "ok";
+	return r->facts->record.http_status < 500 ? "rejected" : "upstream_error";
 }
 
 /* The upstream's side is over, and all that it sent has been read. */
@@ -256,6 +258,12 @@ static void on_patience(struct jt_timer *t)
 
 /* ---- the upstream's side ---- */
 
+/* Whether we understand its answer: completions, and the usage of what only prefills. */
+static bool is_read(const struct jt_relay *r)
+{
+	return r->kind == JT_RELAY_CHAT || r->kind == JT_RELAY_PREFILL;
+}
+
 static void begin_reading(struct jt_relay *r, const struct jt_head *head)
 {
 	const struct jt_header *type = jt__head_find(head, "content-type");
@@ -263,7 +271,7 @@ static void begin_reading(struct jt_relay *r, const struct jt_head *head)
 	bool is_json = type && strncasecmp(type->value, "application/json", 16) == 0;
 	enum jt_filter_mode mode = JT_FILTER_PASS;
 
-	if (r->kind != JT_RELAY_CHAT || head->status != 200 || (!is_stream && !is_json))
+	if (!is_read(r) || head->status != 200 || (!is_stream && !is_json))
 		return;
 	if (r->wants_energy)
 		mode = JT_FILTER_ENERGY;
@@ -277,10 +285,9 @@ static void begin_reading(struct jt_relay *r, const struct jt_head *head)
 static void on_head(void *user, struct jt_call *c, const struct jt_head *head)
 {
 	struct jt_relay *r = user;
-	struct jt_header headers[JT_HTTP_MAX_HEADERS + 4];
+	struct jt_header headers[JT_HTTP_MAX_HEADERS];
 	uint64_t length = head->content_length;
-	size_t n = jt__heads_response(head, r->kind == JT_RELAY_PASS ? NULL : r->id, headers,
-				      JT_ARRAY_LEN(headers));
+	size_t n = jt__heads_response(head, headers, JT_ARRAY_LEN(headers));
 
 	(void)c;
 	begin_reading(r, head);
@@ -359,9 +366,17 @@ static bool is_models_question(const struct jt_worker *w, const struct jt_head *
 	return w->n_upstreams > 1 && strcmp(head->method, "GET") == 0 && strcmp(path, "/v1/models") == 0;
 }
 
-static bool is_energy_question(const struct jt_head *head, const char *path)
+static bool is_energy_question(const char *path)
 {
-	return strcmp(head->method, "GET") == 0 && strncmp(path, "/v1/energy/", 11) == 0;
+	return strncmp(path, "/v1/energy/", 11) == 0;
+}
+
+/* Our name for it, on every answer that there is a record of. */
+static void tag_with_id(struct jt_relay *r)
+{
+	const struct jt_header tag = { "x-jouletap-request-id", 21, r->id, strlen(r->id) };
+
+	jt__exchange_tag(r->ex, &tag);
 }
 
 static struct jt_relay *new_relay(struct jt_worker *w, struct jt_exchange *ex)
@@ -384,7 +399,8 @@ static struct jt_relay *new_relay(struct jt_worker *w, struct jt_exchange *ex)
 	jt__copy_text(r->path, sizeof(r->path), head->target, strcspn(head->target, "?"));
 	jt__heads_request_id(head, r->key ^ w->id_salt, r->id);
 	r->kind = kind_of(head, r->path);
-	r->wants_energy = r->kind == JT_RELAY_CHAT && jt__head_is(head, "x-jouletap-energy", "1");
+	r->wants_energy = jt__head_is(head, "x-jouletap-energy", "1") ||
+			  jt__head_is(head, "x-jouletap-energy", "true");
 	jt__exchange_set_user(ex, r);
 	return r;
 }
@@ -400,7 +416,7 @@ static void call_upstream(struct jt_relay *r, size_t upstream, const char *body,
 	rh->host = r->upstream->host;
 	rh->prefix = r->upstream->config->prefix;
 	rh->request_id = r->id;
-	rh->identity = r->kind == JT_RELAY_CHAT;
+	rh->identity = is_read(r);
 	jt__buf_init(&request, (2 * r->worker->config->limits.max_head_bytes) +
 				       r->worker->config->limits.max_body_bytes + 256);
 	jt__heads_request(&request, rh);
@@ -471,18 +487,26 @@ static void relay_streamed(struct jt_relay *r)
 	size_t upstream;
 
 	r->chunked_up = head->chunked;
-	if (!only_reads(head))
-		r->facts = jt__relay_new_facts(r); /* not metered, but on record */
+	if (!only_reads(head)) { /* not metered, but on record */
+		r->facts = jt__relay_new_facts(r);
+		tag_with_id(r);
+	}
 	r->upstream = jt__worker_route(r->worker, "", &upstream);
 	call_upstream(r, upstream, NULL, 0, &rh);
 }
 
 static void ask_about(struct jt_relay *r)
 {
+	bool may = strcmp(jt__exchange_head(r->ex)->method, "GET") == 0;
 	/* r->path may be cut */
 	const char *id = jt__exchange_head(r->ex)->target + strlen("/v1/energy/");
 	struct jt_note note = { .kind = JT_NOTE_LOOK_UP, .key = r->key, .t_ns = jt__relay_now_ns(r) };
 
+	if (!may || !*id) {
+		jt__exchange_reply_error(r->ex, may ? 400 : 405, "invalid_request_error",
+					 "ask with GET /v1/energy/ID");
+		return;
+	}
 	jt__copy_text(r->id, sizeof(r->id), id, strcspn(id, "?"));
 	memcpy(note.id, r->id, sizeof(r->id));
 	if (jt__relay_tell(r, &note))
@@ -498,7 +522,9 @@ static void on_request_head(void *user, struct jt_exchange *ex)
 		jt__exchange_reply_error(ex, 503, "overloaded", "out of memory");
 		return;
 	}
-	if (r->kind != JT_RELAY_PASS || is_energy_question(jt__exchange_head(ex), r->path) ||
+	if (r->kind != JT_RELAY_PASS)
+		tag_with_id(r);
+	if (r->kind != JT_RELAY_PASS || is_energy_question(r->path) ||
 	    is_models_question(user, jt__exchange_head(ex), r->path))
 		return;
 	jt__exchange_stream_body(ex);

@@ -107,6 +107,19 @@ static bool is_usable(const struct jt_exchange *ex)
 	       !ex->aborted;
 }
 
+static void output_header(struct jt_conn *c, const struct jt_header *h)
+{
+	output_value(c, h->name, h->name_len);
+	output_text(c, ": ");
+	output_value(c, h->value, h->value_len);
+	output_text(c, "\r\n");
+}
+
+void jt__exchange_tag(struct jt_exchange *ex, const struct jt_header *tag)
+{
+	ex->tag = *tag;
+}
+
 void jt__exchange_start(struct jt_exchange *ex, uint32_t status, const struct jt_header *headers,
                         size_t n_headers, uint64_t content_length)
 {
@@ -121,12 +134,10 @@ void jt__exchange_start(struct jt_exchange *ex, uint32_t status, const struct jt
 	output_text(c, line);
 	output_text(c, date(c->server));
 	output_text(c, "\r\n");
-	for (size_t i = 0; i < n_headers; i++) {
-		output_value(c, headers[i].name, headers[i].name_len);
-		output_text(c, ": ");
-		output_value(c, headers[i].value, headers[i].value_len);
-		output_text(c, "\r\n");
-	}
+	for (size_t i = 0; i < n_headers; i++)
+		output_header(c, &headers[i]);
+	if (ex->tag.name)
+		output_header(c, &ex->tag);
 	output_framing(ex, status);
 	output_text(c, "\r\n");
 }

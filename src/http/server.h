@@ -107,6 +107,8 @@ void jt__exchange_abort(struct jt_exchange *ex);
 bool jt__exchange_started(const struct jt_exchange *ex);
 /* At or above high_water: stop producing until writable(). */
 bool jt__exchange_full(const struct jt_exchange *ex);
+/* Goes with whatever answer @ex gets, ours to a bad body included; @tag's texts must outlive @ex. */
+void jt__exchange_tag(struct jt_exchange *ex, const struct jt_header *tag);
 /* start + write + end with a Content-Length. */
 void jt__exchange_reply(struct jt_exchange *ex, uint32_t status, const char *content_type,
                         const void *body, size_t n);

@@ -88,6 +88,17 @@ const struct jt_domain *jt_meter_domain(const struct jt_meter *m, size_t domain)
 	return domain < m->n_stations ? &m->stations[domain].domain->info : NULL;
 }
 
+int jt_meter_absent(const struct jt_meter *m, size_t i, const char **ret_source, const char **ret_why)
+{
+	const struct jt_source_absence *absence = jt__sources_absent(m->sources, i);
+
+	if (!absence)
+		return JT_ENOENT;
+	*ret_source = absence->ops->name;
+	*ret_why = absence->error.message;
+	return JT_OK;
+}
+
 int jt_meter_find_domain(const struct jt_meter *m, const char *name, size_t *ret_domain)
 {
 	for (size_t i = 0; i < m->n_stations; i++) {

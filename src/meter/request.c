@@ -66,14 +66,18 @@ static int load_model(const struct jt_meter *m, const struct jt_service_options 
 
 	if (!o->architecture)
 		return JT_OK;
-	gpu = find_gpu(m, o, sv);
-	if (!gpu)
-		return jt__fail(err, JT_ENOENT, o->name, "unknown GPU '%s': set the upstream's `gpu`",
-				o->gpu ? o->gpu : "of the first domain");
 	status = jt__arch_load(o->architecture, &sv->weigher.arch, err);
+	if (status < 0)
+		return status;
+	gpu = find_gpu(m, o, sv);
+	if (!gpu && o->gpu)
+		return jt__fail(err, JT_ENOENT, o->name, "the GPU table has no '%s'", o->gpu);
+	if (!gpu)
+		return jt__fail(err, JT_ENOENT, o->name,
+				"its domains do not tell which GPU it runs on: name it with `gpu:`");
 	sv->weigher.gpu = *gpu;
-	sv->weigher.has_model = status == JT_OK;
-	return status;
+	sv->weigher.has_model = true;
+	return JT_OK;
 }
 
 int jt_meter_add_service(struct jt_meter *m, const struct jt_service_options *o,
@@ -232,7 +236,7 @@ static void put_joules(const struct jt_open_request *r, const uint64_t uj[JT_N_P
 
 static void put_origin(const struct jt_open_request *r, struct jt_record *rec)
 {
-	strcpy(rec->policy, jt__policy_name(r->service->weigher.policy));
+	strcpy(rec->policy, jt__weigher_name(&r->service->weigher));
 	strcpy(rec->domains, r->service->domain_names);
 	strcpy(rec->upstream, r->service->name);
 }

@@ -6,7 +6,9 @@
  * 100 ms and 1.1 s, and readings 5.2 to 5.8 % below a 5 kHz meter, proportional to
  * power: the gain tolerance. An idle A100 reads 59.0 W of 64.0 W, so its tolerance covers that. Hopper's
  * instantaneous field sees 25 ms of each 100 ms. There is no published row for Blackwell; it is given
- * Hopper's numbers with twice the tolerance. RAPL updates each 1 ms
+ * Hopper's numbers with twice the tolerance. Of an unknown GPU nobody knows whether a
+ * reading is an instant or a second's mean: it is taken to see a tenth of the time, as the
+ * worst kind does, and to be as late as the slowest. RAPL updates each 1 ms
  * (Intel SDM vol. 3B, 15.10); Raffin & Trystram (arXiv:2401.15985) discuss its error.
  */
 #include <string.h>
@@ -27,7 +29,7 @@ const struct jt_sensor jt_sensors[] = {
 	{ "turing",    "NVIDIA T4, RTX 20 (Turing)",                    JT_MEASURED,  100 * MS, 100 * MS,    0,        0, 0, 1000, 130000,  600000 },
 	{ "volta",     "NVIDIA V100 (Volta)",                           JT_MEASURED,   20 * MS,  10 * MS,    0,        0, 0, 1000,  50000,  600000 },
 	{ "pascal",    "NVIDIA P100, GTX 10 (Pascal; no counter)",      JT_MEASURED,   20 * MS,  10 * MS,    0,        0, 0, 1000,  50000,  600000 },
-	{ "gpu",       "a GPU of unknown kind: wide bounds",            JT_MEASURED,  100 * MS,  25 * MS, 1000 * MS,   0, 0, 1000, 130000, 2500000 },
+	{ "gpu",       "a GPU of unknown kind: wide bounds",            JT_MEASURED, 1000 * MS, 100 * MS,    0,        0, 0, 1000, 130000, 2500000 },
 	{ "rapl",      "CPU package or DRAM counter (RAPL)",            JT_MEASURED,    1 * MS,    0,        0,        0, 0,   61,  50000, 2000000 },
 	{ "cpumodel",  "CPU utilisation through a power curve",         JT_MODELLED,   10 * MS,    0,        0,        0, 0,    1, 300000, 2000000 },
 	{ "node",      "a simulated node's own counter",                JT_MODELLED,  100 * MS, 100 * MS,    0,        0, 0, 1000,      0, 100000000 },

@@ -175,7 +175,8 @@ def the_record_has_the_engines_counts():
             assert r["http_status"] == capture.head.status and r["path"] == capture.path, r
             assert r["stream"] == capture.stream and r["upstream"] == "engine", r
             if capture.head.status != 200:
-                assert r["outcome"] == "rejected" and r["completion_tokens"] is None, r
+                refused = "rejected" if capture.head.status < 500 else "upstream_error"
+                assert r["outcome"] == refused and r["completion_tokens"] is None, r
                 continue
             value = json.loads(capture.request)
             prompt, completion = counts(capture)
@@ -614,6 +615,50 @@ def energy_comes_with_the_usage_of_a_stream_and_becomes_final():
         # What was told with the usage was an estimate of the same thing.
         told = chunk["usage"]["energy"]["total_j"]
         assert 0.2 * final["total_j"] < told < 5 * final["total_j"], (told, final)
+
+
+@test
+def embeddings_have_their_tokens_and_joules_all_of_them_prefill():
+    body = b'{"model":"m","input":"some text"}'
+    reply = json.dumps({"object": "list", "data": [], "usage": {"prompt_tokens": 7, "total_tokens": 7}}).encode()
+    with HandDriven() as t:
+        t.client.send(http1.request("POST", "/v1/embeddings", body, [*JSON] + [
+            ("x-request-id", "vectors"), ("x-jouletap-energy", "true")]))
+        connection, _ = t.engine.take()
+        time.sleep(0.3)
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(reply)
+                        + reply)
+        answer = t.client.answer()
+        answer.read()
+        assert "energy" in json.loads(answer.body)["usage"], answer.body
+        assert ENERGY.sub(b"", answer.body) == reply
+        t.gateway.final_energy("vectors")
+        record = t.gateway.record("vectors")
+        assert record["prompt_tokens"] == 7 and record["completion_tokens"] == 0, record
+        assert record["prefill_j"] == record["total_j"] > 0, record
+
+
+@test
+def answers_of_our_own_carry_the_id_too():
+    with HandDriven() as t:
+        t.client.send(http1.request("POST", "/v1/chat/completions", b"{}", [*JSON, ("x-request-id", "cut-off")]))
+        connection, _ = t.engine.take()
+        connection.close()
+        answer = t.client.answer()
+        answer.read()
+        assert answer.head.status == 502 and answer.head.get("x-jouletap-request-id") == "cut-off", answer.head.raw
+        assert t.gateway.record("cut-off")["outcome"] == "upstream_error"
+
+
+@test
+def energy_is_asked_for_with_get_and_an_id():
+    with HandDriven() as t:
+        for method, path, status in (("POST", "/v1/energy/x", 405), ("GET", "/v1/energy/", 400),
+                                     ("GET", "/v1/energy/nobody", 404)):
+            t.client.send(http1.request(method, path, b"", []))
+            answer = t.client.answer()
+            answer.read()
+            assert answer.head.status == status, (method, path, answer.head.raw)
 
 
 @test

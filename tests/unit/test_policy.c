@@ -81,7 +81,12 @@ static void a_hidden_phase_weighs_in_between(void)
 
 static void policies_have_names(void)
 {
+	struct jt_weigher w = with_model();
 	enum jt_policy p;
+
+	check_text(jt__weigher_name(&w), "roofline");
+	w.has_model = false;
+	check_text(jt__weigher_name(&w), "phase_split");
 
 	check(jt__policy_parse("tokens", &p) && p == JT_POLICY_TOKENS);
 	check(!jt__policy_parse("fair", &p));

@@ -467,6 +467,36 @@ static void a_jittery_update_is_never_located_outside_its_bracket(void)
 	}
 }
 
+static uint64_t bound_of_a_log(const struct jt_sensor *sensor)
+{
+	struct jt_timeline *tl;
+	struct jt_interval iv = { 0 };
+
+	jt_timeline_new(sensor, 10000, &tl, NULL);
+	for (uint64_t i = 0; i < 300; i++) {
+		/* as power.draw is mapped: the averaged field where a kind has one */
+		uint32_t mw = i % 70 < 30 ? 80000 : 300000;
+		struct jt_sample s = { .valid = sensor->avg_window_ns ? JT_HAS_POWER_AVG : JT_HAS_POWER,
+				       .begin_ns = S + i * 100 * MS, .end_ns = S + i * 100 * MS,
+				       .power_mw = mw, .power_avg_mw = mw };
+
+		jt_timeline_add(tl, &s);
+	}
+	check(jt_timeline_window(tl, 5 * S, 25 * S, &iv) == JT_OK);
+	jt_timeline_free(tl);
+	return iv.bound_uj;
+}
+
+static void nobody_knows_less_than_of_an_unknown_gpu(void)
+{
+	uint64_t unknown = bound_of_a_log(jt_sensor_find("gpu"));
+
+	for (const char *const *kind = (const char *const[]){ "ga100", "gh100", "ga10x", "ada", "blackwell",
+							      "turing", "volta", "pascal", NULL };
+	     *kind; kind++)
+		check(bound_of_a_log(jt_sensor_find(*kind)) <= unknown);
+}
+
 static void boards_are_recognised_by_name(void)
 {
 	check_text(jt_sensor_of_gpu("NVIDIA H100 80GB HBM3")->name, "gh100");
@@ -518,6 +548,7 @@ int main(void)
 	test(a_gap_is_not_taken_for_a_disagreement);
 	test(an_update_is_located_within_its_bracket);
 	test(a_jittery_update_is_never_located_outside_its_bracket);
+	test(nobody_knows_less_than_of_an_unknown_gpu);
 	test(boards_are_recognised_by_name);
 	test(running_out_of_memory_is_an_error);
 	return tap_done();
