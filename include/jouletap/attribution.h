@@ -45,7 +45,7 @@ struct jt_account {
 	uint64_t meter_uj;
 	uint64_t requests_uj;
 	uint64_t idle_uj;         /* nothing active: up to the given idle floor, all of it if none was given */
-	uint64_t unattributed_uj; /* nothing active and above a given floor, or only weights of 0 active */
+	uint64_t unattributed_uj; /* nothing active and above a given floor, known only after its time was closed, or only weights of 0 active */
 	int64_t error_uj;         /* meter - (requests + idle + unattributed); 0 unless we have a bug */
 	uint64_t idle_floor_mw;   /* JT_NONE while unknown */
 	uint64_t n_late;          /* changes that were posted when the watermark had passed them */

@@ -336,11 +336,15 @@ static void book(struct jt_attribution *a, uint64_t uj, uint64_t dt_ns)
 
 static void step(struct jt_attribution *a, struct jt_timeline *tl, uint64_t t_ns)
 {
-	uint64_t from_uj = a->here.e_uj, dt_ns = t_ns - a->watermark_ns;
+	uint64_t from_uj = a->here.e_uj, late_uj = a->here.late_uj, dt_ns = t_ns - a->watermark_ns;
 
 	jt__timeline_probe(tl, t_ns, &a->here);
 	a->watermark_ns = t_ns;
 	book(a, a->here.e_uj - from_uj, dt_ns);
+	/* of time that is settled: nobody is charged for it any more, but it was used */
+	late_uj = a->here.late_uj - late_uj;
+	a->meter_uj += late_uj;
+	a->unattributed_uj += late_uj;
 }
 
 /* Knot by knot, so that neither the floor nor what is above it depends on how often we are called. */

@@ -13,6 +13,7 @@ struct jt_knot {
 	uint64_t e_uj;
 	uint64_t covered_ns; /* time that the sensor saw */
 	uint64_t derived_ns; /* time known from integrated power only */
+	uint64_t late_uj;    /* used in time that was closed before it was known: not in E, but not lost */
 	uint64_t unseen_uj;  /* what the unseen part of the time may have added or not, at most */
 	uint64_t edge_ns;    /* how far off t_ns may be */
 	uint32_t low_mw;     /* the power range around here; 0..max where only a counter is known */

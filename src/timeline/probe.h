@@ -5,10 +5,11 @@
 #include "jouletap/timeline.h"
 
 struct jt_probe {
-	uint64_t e_uj; /* all four cumulative since the timeline began */
+	uint64_t e_uj; /* all five cumulative since the timeline began */
 	uint64_t covered_ns;
 	uint64_t derived_ns;
 	uint64_t unseen_uj;
+	uint64_t late_uj; /* used in time that was closed before it was known; not in e_uj */
 	double edge_uj; /* how far off e_uj may be because of where the knots are */
 };
 

@@ -238,8 +238,8 @@ static uint64_t late_part_uj(uint64_t uj, uint64_t lost_ns, struct jt_knot *k, u
 }
 
 /*
- * The value of @s is believed: @delta_uj were used since the last one. Time that was closed meanwhile
- * (nobody waits for a counter that stands still) has lost its part of them.
+ * The value of @s is believed: @delta_uj were used since the last one. What belongs to time that was
+ * closed meanwhile (nobody waits for a counter that stands still) comes late: it goes beside E.
  */
 static void believe(struct jt_timeline *tl, const struct jt_sample *s, uint64_t delta_uj, bool covered)
 {
@@ -258,8 +258,12 @@ static void believe(struct jt_timeline *tl, const struct jt_sample *s, uint64_t 
 	k.shaped = false;
 	k.low_mw = 0;
 	k.high_mw = highest_mw(tl, s);
-	if (last > tl->located_ns)
-		delta_uj = late_part_uj(delta_uj, last - tl->located_ns, &k, t - last + edge);
+	if (last > tl->located_ns) {
+		uint64_t part_uj = late_part_uj(delta_uj, last - tl->located_ns, &k, t - last + edge);
+
+		k.late_uj += delta_uj - part_uj;
+		delta_uj = part_uj;
+	}
 	k.e_uj += delta_uj;
 	if (covered)
 		k.covered_ns += t - last;

@@ -69,6 +69,7 @@ static struct jt_knot interpolate(const struct jt_knot *a, const struct jt_knot 
 		.covered_ns = between(a->covered_ns, b->covered_ns, part, whole),
 		.derived_ns = between(a->derived_ns, b->derived_ns, part, whole),
 		.unseen_uj = between(a->unseen_uj, b->unseen_uj, part, whole),
+		.late_uj = between(a->late_uj, b->late_uj, part, whole),
 	};
 }
 
@@ -134,7 +135,7 @@ void jt__timeline_probe(struct jt_timeline *tl, uint64_t t_ns, struct jt_probe *
 	struct jt_knot k = inside ? interpolate(a, b, t_ns) : at(tl, t_ns);
 
 	*ret_probe = (struct jt_probe){ .e_uj = k.e_uj, .covered_ns = k.covered_ns,
-					.derived_ns = k.derived_ns, .unseen_uj = k.unseen_uj,
+					.derived_ns = k.derived_ns, .unseen_uj = k.unseen_uj, .late_uj = k.late_uj,
 					.edge_uj = inside ? edge_in(tl, &k) : 0 };
 }
 

@@ -294,6 +294,32 @@ static void nothing_is_final_before_the_watermark(void)
 	jt_attribution_free(a);
 }
 
+/* Its counter stood still while the GPU worked: what it shows in the end was used, by nobody knows whom. */
+static void energy_that_is_known_too_late_is_unattributed_not_lost(void)
+{
+	struct jt_attribution *a = scene(JT_NONE);
+	struct jt_account account;
+	uint64_t before_uj;
+
+	draw(100, 1000);
+	close_all(a);
+	before_uj = jt_timeline_at(timeline, now_ns);
+	for (int i = 0; i < 80; i++) { /* 8 s without a change */
+		now_ns += 100 * MS;
+		jt_timeline_add(timeline, &(struct jt_sample){ .valid = JT_HAS_ENERGY, .begin_ns = now_ns,
+							       .end_ns = now_ns, .energy_uj = energy_uj });
+		close_all(a);
+	}
+	energy_uj += 800000000;
+	draw(100, 1000);
+	close_all(a);
+	jt_attribution_account(a, &account);
+	check(account.meter_uj == before_uj + 800000000 + 100000000);
+	check(account.unattributed_uj > 600000000 && account.unattributed_uj < 800000000);
+	check_books(a);
+	jt_attribution_free(a);
+}
+
 static void late_changes_act_now_and_are_counted(void)
 {
 	struct jt_attribution *a = scene(JT_NONE);
@@ -535,6 +561,7 @@ int main(void)
 	test(unknown_dynamic_joules_are_not_zero);
 	test(weightless_requests_leave_the_energy_unattributed);
 	test(nothing_is_final_before_the_watermark);
+	test(energy_that_is_known_too_late_is_unattributed_not_lost);
 	test(late_changes_act_now_and_are_counted);
 	test(what_was_before_the_timeline_is_not_covered);
 	test(a_silent_sensor_does_not_collect_changes);

@@ -12,6 +12,7 @@
 #include "base/base.h"
 #include "base/rng.h"
 #include "jouletap/attribution.h"
+#include "timeline/probe.h"
 
 #define MS JT_NS_PER_MS
 #define S JT_NS_PER_S
@@ -554,8 +555,9 @@ static void run(const struct rig *g, struct jt_rng *r, size_t max_knots, uint64_
 	const struct jt_attribution_sink sink = { on_charge, on_final, l };
 	struct jt_attribution *a = NULL;
 	struct jt_timeline *tl = NULL;
-	uint64_t begin_uj = 0, far = (uint64_t)g->end_ns + 60 * S;
+	uint64_t far = (uint64_t)g->end_ns + 60 * S;
 	struct jt_account account;
+	struct jt_probe all;
 
 	memset(l, 0, sizeof(*l));
 	jt_timeline_new(&g->sensor, max_knots, &tl, NULL);
@@ -582,9 +584,8 @@ static void run(const struct rig *g, struct jt_rng *r, size_t max_knots, uint64_
 	                       &sink);
 	check_books(a, l, jt_attribution_n_active(a) == 0);
 	jt_attribution_account(a, &account);
-	if (max_knots == MAX_KNOTS)
-		begin_uj = jt_timeline_at(tl, UINT64_MAX);
-	holds(!begin_uj || account.meter_uj == begin_uj);
+	jt__timeline_probe(tl, jt_timeline_closed_ns(tl), &all);
+	holds(max_knots != MAX_KNOTS || account.meter_uj == all.e_uj + all.late_uj);
 	jt_attribution_free(a);
 	jt_timeline_free(tl);
 }

@@ -444,8 +444,23 @@ static int print_a_scrape(bool openmetrics)
 	return tap_in_test != 0;
 }
 
+/* A row of the table in docs/metrics.md. */
+static void print_family(void *user, const struct jt_family *f)
+{
+	static const char *const kinds[] = { "gauge", "counter", "gauge", "histogram" };
+	static const char *const suffixes[] = { "", "_total", "_info", "" };
+
+	(void)user;
+	printf("| `jouletap_%s%s` | %s | %s | %s |\n", f->name, suffixes[f->kind], kinds[f->kind],
+	       f->labels ? f->labels : "", f->help);
+}
+
 int main(int argc, char **argv)
 {
+	if (argc == 3 && strcmp(argv[1], "--print") == 0 && strcmp(argv[2], "families") == 0) {
+		jt__metrics_families(print_family, NULL);
+		return 0;
+	}
 	if (argc == 3 && strcmp(argv[1], "--print") == 0)
 		return print_a_scrape(strcmp(argv[2], "openmetrics") == 0);
 	test(requests_add_up);

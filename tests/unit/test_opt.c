@@ -170,6 +170,67 @@ static void help_follows_from_the_table(void)
 	free(text);
 }
 
+static const char *row(size_t i, const char **ret_meaning)
+{
+	static const char *const names[] = { "one", "a name that needs a line of its own", NULL };
+
+	*ret_meaning = "first or not, it has a meaning of many words";
+	return names[i];
+}
+
+static void help_fills_lines_to_the_width(void)
+{
+	struct jt_command c = command;
+	char *text = NULL;
+	size_t n;
+	FILE *f = open_memstream(&text, &n);
+
+	c.text = "Words that go on and on, µ and … being one column each,\nover a line of the "
+	         "source.\n\n"
+		 "  literal as long as it is, whatever the width may be\nNext.";
+	c.list_title = "Things";
+	c.list_row = row;
+	c.options = NULL;
+	c.examples = NULL;
+	setenv("COLUMNS", "50", 1);
+	jt__opt_help(&c, f);
+	unsetenv("COLUMNS");
+	fclose(f);
+	check_text(text, "usage: jouletap try FILE…\n\n"
+	                 "Words that go on and on, µ and … being one column\n"
+	                 "each, over a line of the source.\n\n"
+	                 "  literal as long as it is, whatever the width may be\n"
+	                 "Next.\n\nOptions:\n"
+	                 "  -h, --help                   print this and exit\n\n"
+	                 "Things:\n"
+	                 "  one                          first or not, it\n"
+	                 "                               has a meaning of\n"
+	                 "                               many words\n"
+	                 "  a name that needs a line of its own\n"
+	                 "                               first or not, it\n"
+	                 "                               has a meaning of\n"
+	                 "                               many words\n"
+	                 "\nExit codes: 0 success, 1 failure, 2 wrong usage.\n");
+	free(text);
+}
+
+static void the_manual_lists_what_a_table_tells(void)
+{
+	struct jt_command c = command;
+	char *text = NULL;
+	size_t n;
+	FILE *f = open_memstream(&text, &n);
+
+	c.list_title = "Things";
+	c.list_row = row;
+	jt__opt_scdoc(&c, f);
+	fclose(f);
+	check(strstr(text,
+	             "\n# THINGS\n\n*one*\n\tfirst or not, it has a meaning of many words\n\n") !=
+	      NULL);
+	free(text);
+}
+
 static void the_manual_escapes_what_scdoc_would_read_as_markup(void)
 {
 	char *text = printed(jt__opt_scdoc);
@@ -205,6 +266,8 @@ int main(void)
 	test(each_mistake_is_told);
 	test(help_is_asked_for_before_the_two_dashes);
 	test(help_follows_from_the_table);
+	test(help_fills_lines_to_the_width);
+	test(the_manual_lists_what_a_table_tells);
 	test(the_manual_escapes_what_scdoc_would_read_as_markup);
 	test(a_progress_bar_fits_its_terminal);
 	return tap_done();
