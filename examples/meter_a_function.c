@@ -2,7 +2,11 @@
 /*
  * Joules of a piece of code, in two phases, with the public API alone:
  *
- *	cc examples/meter_a_function.c -Iinclude -Lbuild -ljouletap -o meter_a_function
+ *	cc examples/meter_a_function.c $(pkg-config --cflags --libs jouletap) -lm -o meter_a_function
+ *
+ * or, before jouletap is installed,
+ *
+ *	cc examples/meter_a_function.c -Iinclude -Lbuild -ljouletap -lm -Wl,-rpath,$PWD/build -o meter_a_function
  *
  * It prints a line for each energy domain of this machine and each phase.
  */

@@ -408,12 +408,18 @@ static int run(const void *args, const struct jt_operands *operands)
 	return JT_EXIT_OK;
 }
 
+static const char *sensor_row(size_t i, const char **ret_meaning)
+{
+	*ret_meaning = jt_sensors[i].what;
+	return jt_sensors[i].name;
+}
+
 /* clang-format off */
 static const struct jt_opt options[] = {
 	{ "window", 'w', JT_OPT_LIST, "FROM:TO", NULL, offsetof(struct args, windows),
-	  "seconds on the file's time axis; an end left out is the file's" },
+	  "seconds on the file's time axis, or times of its clock; an end left out is the file's" },
 	{ "sensor", 's', JT_OPT_TEXT, "KIND", NULL, offsetof(struct args, sensor),
-	  "kind of sensor, if the file does not tell: ga100, gh100, ga10x, ada, …" },
+	  "kind of sensor, if the file does not tell: one of those below, or a board's name such as H100 or A100-SXM4-80GB" },
 	{ "domain", 'd', JT_OPT_TEXT, "NAME", NULL, offsetof(struct args, domain),
 	  "only this one, such as gpu:0" },
 	{ "json", 0, JT_OPT_FLAG, NULL, NULL, offsetof(struct args, json), "print one JSON object" },
@@ -426,20 +432,27 @@ const struct jt_command jt__cmd_replay = {
 	.operands = "FILE",
 	.min_operands = 1,
 	.max_operands = 1,
-	.text = "Computes the energy of windows of time, each with an error bound, the part of the\n"
-		"time that the sensor saw (coverage) and where the figure comes from (provenance).\n"
-		"FILE is a recording, see jouletap-recording(5), or what nvidia-smi wrote with\n"
-		"--query-gpu=timestamp,index,power.draw,... --format=csv -lms 100, or a CSV file with\n"
-		"the columns t_s and power_draw_w.\n\n"
-		"Time is counted in seconds from the beginning of a recording, from the first row of\n"
-		"an nvidia-smi log, or as the column t_s says; a time of the file's own clock,\n"
-		"2024/05/01 12:00:03.5, is understood as well. Without a window the whole file is\n"
-		"taken. What lies outside the readings is not extrapolated: it lowers the coverage.\n\n"
-		"The kind of sensor decides the averaging windows and the tolerances. It is told from\n"
-		"the recording, from the GPU's name in the log, or from the file's name (A100_run.csv).",
+	.text = "Computes the energy of windows of time, each with an error bound, the part of the "
+		"time that the sensor saw (coverage) and where the figure comes from (provenance). "
+		"FILE is a recording, see jouletap-recording(5), or what nvidia-smi wrote with "
+		"--query-gpu=timestamp,index,power.draw,... --format=csv -lms 100, or a CSV file with "
+		"the columns t_s and power_draw_w; - is standard input.\n\n"
+		"Time is counted in seconds from the beginning of a recording, from the first row of "
+		"an nvidia-smi log, or as the column t_s says; a time of the file's own clock, "
+		"2024/05/01 12:00:03.5 or 2024-05-01T12:00:03.5Z, is understood as well. Without a window "
+		"the whole file is taken. What lies outside the readings is not extrapolated: it lowers the "
+		"coverage.\n\n"
+		"The kind of sensor decides the averaging windows and the tolerances. It is told from "
+		"the recording, from the GPU's name in the log, or from the file's name (A100_run.csv).\n\n"
+		"Only windows are printed. The spans of requests that a recording holds too are checked and "
+		"left alone: they are kept so that later versions can split its energy anew.",
+	.list_title = "Kinds of sensors",
+	.list_row = sensor_row,
 	.examples = "jouletap replay run.jsonl  # the whole recording, by domain\n"
 		    "jouletap replay --window 2:7 --window 10: A100_run.csv  # two windows\n"
-		    "jouletap replay --sensor gh100 --json gpu.csv  # for a program\n",
+		    "jouletap replay -w '2024/05/01 12:00:03:2024/05/01 12:00:09.5' gpu.csv  # by the clock\n"
+		    "jouletap replay --sensor H100 --json gpu.csv  # for a program\n"
+		    "ssh gpu1 cat gpu.csv | jouletap replay -  # from elsewhere\n",
 	.options = options,
 	.args_size = sizeof(struct args),
 	.run = run,

@@ -127,6 +127,10 @@ int main(int argc, char **argv)
 	}
 	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
 		name = "help";
+	if (*name == '-') {
+		fprintf(stderr, "jouletap: unknown option '%.60s'\ntry: jouletap help\n", name);
+		return JT_EXIT_USAGE;
+	}
 	c = jt__command_find(name);
 	if (!c)
 		return jt__cli_fail_command(name);

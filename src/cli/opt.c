@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "cli/opt.h"
+#include "cli/term.h"
 #include "jouletap/record.h"
 
 static const struct jt_opt help_option = { .name = "help",
@@ -241,22 +243,115 @@ void jt__opt_usage(const struct jt_command *c, FILE *to)
 	        *c->operands ? " " : "", c->operands);
 }
 
+/* ---- help, as wide as the terminal ---- */
+
+#define LEFT 31 /* columns of an option's name */
+
+/* Words that fill lines. */
+struct fill {
+	FILE *to;
+	unsigned width;
+	unsigned indent; /* of all lines but the first */
+	unsigned column;
+};
+
+/* Columns of UTF-8 text in which no character is wide. */
+static unsigned columns(const char *text, size_t n)
+{
+	unsigned count = 0;
+
+	for (size_t i = 0; i < n; i++)
+		count += ((unsigned char)text[i] & 0xc0) != 0x80;
+	return count;
+}
+
+static void put_word(struct fill *f, const char *word, size_t n)
+{
+	unsigned wide = columns(word, n);
+
+	if (f->column > f->indent && f->column + 1 + wide > f->width) {
+		fprintf(f->to, "\n%*s", (int)f->indent, "");
+		f->column = f->indent;
+	} else if (f->column > f->indent) {
+		fputc(' ', f->to);
+		f->column++;
+	}
+	fwrite(word, 1, n, f->to);
+	f->column += wide;
+}
+
+static void put_words(struct fill *f, const char *text, size_t n)
+{
+	const char *end = text + n;
+
+	while (text < end) {
+		size_t word = strcspn(text, " \n");
+
+		word = JT_MIN(word, (size_t)(end - text));
+		if (word)
+			put_word(f, text, word);
+		text += word + 1;
+	}
+}
+
+/* A paragraph ends at an empty line, and at one that stands for itself. */
+static void print_paragraphs(const char *text, FILE *to)
+{
+	struct fill f = { .to = to, .width = jt__term_width(to) };
+
+	while (*text) {
+		size_t n = strcspn(text, "\n");
+		bool literal = n == 0 || *text == ' ';
+
+		if (literal && f.column)
+			fputc('\n', to);
+		if (literal) {
+			fprintf(to, "%.*s\n", (int)n, text);
+			f.column = 0;
+		} else {
+			put_words(&f, text, n);
+		}
+		text += n + (text[n] == '\n');
+	}
+	if (f.column)
+		fputc('\n', to);
+}
+
+/* @name in a column of its own, what it means beside it. */
+static void print_entry(const char *name, const char *meaning, FILE *to)
+{
+	struct fill f = { .to = to, .width = jt__term_width(to), .indent = LEFT, .column = LEFT };
+	unsigned wide = columns(name, strlen(name));
+
+	if (wide > LEFT - 3)
+		fprintf(to, "  %s\n%*s", name, LEFT, "");
+	else
+		fprintf(to, "  %s%*s", name, (int)(LEFT - 2 - wide), "");
+	put_words(&f, meaning, strlen(meaning));
+	fputc('\n', to);
+}
+
 static void print_option(const struct jt_opt *o, FILE *to)
 {
-	char left[64];
+	char left[64], help[640];
 	const char *arg = o->arg ? o->arg : "";
 
 	snprintf(left, sizeof(left), "%c%c%s--%s%s%s", o->letter ? '-' : ' ',
 	         o->letter ? o->letter : ' ', o->letter ? ", " : "  ", o->name, *arg ? " " : "",
 	         arg);
-	if (strlen(left) > 28)
-		fprintf(to, "  %s\n  %-28s", left, "");
-	else
-		fprintf(to, "  %-28s", left);
-	fprintf(to, " %s", o->help);
-	if (o->fallback)
-		fprintf(to, " (default %s)", o->fallback);
-	fputs(o->kind == JT_OPT_LIST ? "; may be repeated\n" : "\n", to);
+	snprintf(help, sizeof(help), "%s%s%s%s%s", o->help, o->fallback ? " (default " : "",
+	         o->fallback ? o->fallback : "", o->fallback ? ")" : "",
+	         o->kind == JT_OPT_LIST ? "; may be repeated" : "");
+	print_entry(left, help, to);
+}
+
+static void print_list(const struct jt_command *c, FILE *to)
+{
+	const char *name, *meaning;
+
+	fprintf(to, "\n%s:\n", c->list_title);
+	for (size_t i = 0; (name = c->list_row(i, &meaning)); i++)
+		print_entry(name, meaning, to);
 }
 
 static void print_indented(const char *lines, const char *indent, FILE *to)
@@ -273,17 +368,21 @@ void jt__opt_help(const struct jt_command *c, FILE *to)
 {
 	jt__opt_usage(c, to);
 	fputs("\n", to);
-	print_indented(c->text, "", to);
+	print_paragraphs(c->text, to);
 	fputs("\nOptions:\n", to);
 	for (const struct jt_opt *o = options_of(c); o->name; o++)
 		print_option(o, to);
 	print_option(&help_option, to);
+	if (c->list_title)
+		print_list(c, to);
 	if (c->examples) {
 		fputs("\nExamples:\n", to);
 		print_indented(c->examples, "  ", to);
 	}
 	fputs("\nExit codes: 0 success, 1 failure, 2 wrong usage.\n", to);
 }
+
+/* ---- the manual, which whoever shows it fills ---- */
 
 static void put_escaped(char c, FILE *to)
 {
@@ -340,6 +439,23 @@ static void scdoc_option(const struct jt_opt *o, FILE *to)
 	fputs(o->kind == JT_OPT_LIST ? "; may be repeated\n\n" : "\n\n", to);
 }
 
+static void scdoc_list(const struct jt_command *c, FILE *to)
+{
+	const char *name, *meaning;
+
+	fputs("# ", to);
+	for (const char *p = c->list_title; *p; p++)
+		fputc(toupper((unsigned char)*p), to);
+	fputs("\n\n", to);
+	for (size_t i = 0; (name = c->list_row(i, &meaning)); i++) {
+		fputs("*", to);
+		jt__opt_print_scdoc(name, to);
+		fputs("*\n\t", to);
+		jt__opt_print_scdoc(meaning, to);
+		fputs("\n\n", to);
+	}
+}
+
 void jt__opt_scdoc(const struct jt_command *c, FILE *to)
 {
 	fprintf(to, "jouletap-%s(1)\n\n# NAME\n\njouletap-%s - ", c->name, c->name);
@@ -355,6 +471,8 @@ void jt__opt_scdoc(const struct jt_command *c, FILE *to)
 	for (const struct jt_opt *o = options_of(c); o->name; o++)
 		scdoc_option(o, to);
 	scdoc_option(&help_option, to);
+	if (c->list_title)
+		scdoc_list(c, to);
 	if (c->examples) {
 		fputs("# EXAMPLES\n\n```\n", to);
 		print_indented(c->examples, "", to);

@@ -53,7 +53,14 @@ struct jt_command {
 	const char *what;     /* one line, lower case: "what can be measured here, and how well" */
 	const char *operands; /* "FILE", "[COMMAND]", "a|b|c", "" */
 	uint32_t min_operands, max_operands;
-	const char *text;             /* what it does, in paragraphs */
+	const char *text; /* what it does: paragraphs, filled to the width; a line that begins with
+	                     a blank stands for itself */
+	/*
+	 * What follows from a table, under this title: name and meaning of its @i-th row, NULL
+	 * behind the last. No title: nothing.
+	 */
+	const char *list_title;
+	const char *(*list_row)(size_t i, const char **ret_meaning);
 	const char *examples;         /* lines "command  # why" */
 	const struct jt_opt *options; /* ends with JT_OPTS_END; NULL: none */
 	size_t args_size;             /* of the struct that options fill */
@@ -72,7 +79,7 @@ int jt__opt_parse(const struct jt_command *c, int argc, char **argv, void *ret_a
 bool jt__opt_wants_help(const struct jt_command *c, int argc, char **argv);
 
 void jt__opt_usage(const struct jt_command *c, FILE *to);
-void jt__opt_help(const struct jt_command *c, FILE *to);
+void jt__opt_help(const struct jt_command *c, FILE *to); /* as wide as the terminal */
 /* Text in which nothing is markup for scdoc. */
 void jt__opt_print_scdoc(const char *text, FILE *to);
 void jt__opt_scdoc(const struct jt_command *c, FILE *to);

@@ -47,7 +47,7 @@ const struct jt_key jt__config_keys[] = {
 	{ "metering.nvml_library", JT_KEY_TEXT, AT(metering.nvml_library),
 	  .doc = "Path of the NVIDIA management library. Default: libnvidia-ml.so.1 where the system has it." },
 	{ "metering.recording", JT_KEY_TEXT, AT(metering.recording),
-	  .doc = "File to which every sample and span is written, for jouletap-replay(1)." },
+	  .doc = "File to which every sample and span is written, for jouletap-replay(1). One that is there already when the gateway starts is set aside as FILE.TIME, with the time of its last change; nothing removes those." },
 
 	{ "routing", JT_KEY_SECTION },
 	{ "routing.task_classes", JT_KEY_MAP, ITEMS(jt_config, routing.task_classes, routing.n_task_classes),

@@ -149,22 +149,22 @@ static const struct {
 	struct jt_family family;
 	void (*put)(struct jt_expose *e, const struct view *v);
 } families[] = {
-	{ { "domain",                     JT_INFO,    NULL,      "What an energy domain is and how it is read." }, put_info },
-	{ { "domain_joules",              JT_COUNTER, "joules",  "Energy the domain used: requests, idle and unattributed together." }, put_joules },
-	{ { "attributed_joules",          JT_COUNTER, "joules",  "Energy charged to requests, those still running included." }, put_attributed },
-	{ { "idle_joules",                JT_COUNTER, "joules",  "Energy used while no request was active, up to the idle floor where one is configured." }, put_idle },
-	{ { "unattributed_joules",        JT_COUNTER, "joules",  "Energy used by nobody that is known: without requests and above the idle floor." }, put_unattributed },
-	{ { "conservation_error_joules",  JT_GAUGE,   "joules",  "Energy of the domain less all that was accounted for; not 0 is a bug." }, put_conservation },
-	{ { "idle_floor_watts",           JT_GAUGE,   "watts",   "Power with nothing to do, configured or learned." }, put_floor },
-	{ { "late_changes",               JT_COUNTER, NULL,      "Changes of requests that came after their energy was shared out." }, put_late },
-	{ { "domain_power_watts",         JT_GAUGE,   "watts",   "Latest power reading." }, put_power },
-	{ { "domain_power_limit_watts",   JT_GAUGE,   "watts",   "Power limit in force." }, put_limit },
-	{ { "domain_temperature_celsius", JT_GAUGE,   "celsius", "Latest temperature." }, put_temperature },
-	{ { "domain_throttled",           JT_GAUGE,   NULL,      "1 while clocks are held back for the reason." }, put_throttled },
-	{ { "domain_sensor_valid",        JT_GAUGE,   NULL,      "1 while readings come and energy and power agree." }, put_valid },
-	{ { "domain_cross_check_ratio",   JT_GAUGE,   "ratio",   "Energy counted over power integrated, lately." }, put_cross_ratio },
-	{ { "domain_sensor_events",       JT_COUNTER, NULL,      "Irregularities of the sensor." }, put_events },
-	{ { "domain_uncovered_seconds",   JT_COUNTER, "seconds", "Time without a usable reading." }, put_uncovered },
+	{ { "domain",                     JT_INFO,    NULL,      "What an energy domain is and how it is read.", "domain source device uuid sensor" }, put_info },
+	{ { "domain_joules",              JT_COUNTER, "joules",  "Energy the domain used: requests, idle and unattributed together.", "domain provenance" }, put_joules },
+	{ { "attributed_joules",          JT_COUNTER, "joules",  "Energy charged to requests, those still running included.", "domain" }, put_attributed },
+	{ { "idle_joules",                JT_COUNTER, "joules",  "Energy used while no request was active, up to the idle floor where one is configured.", "domain" }, put_idle },
+	{ { "unattributed_joules",        JT_COUNTER, "joules",  "Energy used by nobody that is known: without requests and above the idle floor.", "domain" }, put_unattributed },
+	{ { "conservation_error_joules",  JT_GAUGE,   "joules",  "Energy of the domain less all that was accounted for; not 0 is a bug.", "domain" }, put_conservation },
+	{ { "idle_floor_watts",           JT_GAUGE,   "watts",   "Power with nothing to do, configured or learned.", "domain" }, put_floor },
+	{ { "late_changes",               JT_COUNTER, NULL,      "Changes of requests that came after their energy was shared out.", "domain" }, put_late },
+	{ { "domain_power_watts",         JT_GAUGE,   "watts",   "Latest power reading.", "domain" }, put_power },
+	{ { "domain_power_limit_watts",   JT_GAUGE,   "watts",   "Power limit in force.", "domain" }, put_limit },
+	{ { "domain_temperature_celsius", JT_GAUGE,   "celsius", "Latest temperature.", "domain" }, put_temperature },
+	{ { "domain_throttled",           JT_GAUGE,   NULL,      "1 while clocks are held back for the reason.", "domain reason" }, put_throttled },
+	{ { "domain_sensor_valid",        JT_GAUGE,   NULL,      "1 while readings come and energy and power agree.", "domain" }, put_valid },
+	{ { "domain_cross_check_ratio",   JT_GAUGE,   "ratio",   "Energy counted over power integrated, lately.", "domain" }, put_cross_ratio },
+	{ { "domain_sensor_events",       JT_COUNTER, NULL,      "Irregularities of the sensor.", "domain event" }, put_events },
+	{ { "domain_uncovered_seconds",   JT_COUNTER, "seconds", "Time without a usable reading.", "domain" }, put_uncovered },
 };
 /* clang-format on */
 
@@ -193,4 +193,10 @@ void jt__expose_domains(struct jt_expose *e, struct jt_meter *meter)
 			families[f].put(e, &views[i]);
 	}
 	jt__free(views);
+}
+
+void jt__list_domain_families(jt_family_fn each, void *user)
+{
+	for (size_t f = 0; f < JT_ARRAY_LEN(families); f++)
+		each(user, &families[f].family);
 }

@@ -18,7 +18,11 @@ struct jt_family {
 	enum jt_family_kind kind;
 	const char *unit; /* in which case the name ends with it; NULL: none */
 	const char *help;
+	const char *labels; /* of its samples, apart by blanks; NULL: none */
 };
+
+/* Called for each family there can be, in the order of a scrape. */
+typedef void (*jt_family_fn)(void *user, const struct jt_family *f);
 
 struct jt_expose {
 	struct jt_buf *out;

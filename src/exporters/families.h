@@ -8,4 +8,7 @@
 void jt__expose_domains(struct jt_expose *e, struct jt_meter *meter);
 void jt__expose_process(struct jt_expose *e);
 
+void jt__list_domain_families(jt_family_fn each, void *user);
+void jt__list_process_families(jt_family_fn each, void *user);
+
 #endif

@@ -260,21 +260,21 @@ static const struct {
 	struct jt_family family;
 	void (*put)(struct jt_expose *e, const struct pair *p);
 } pair_families[] = {
-	{ { "joules",                        JT_COUNTER,   "joules",  "Energy of finished requests." }, put_joules },
-	{ { "tokens",                        JT_COUNTER,   NULL,      "Tokens of finished requests: of the prompt in prefill, generated in decode." }, put_tokens },
-	{ { "cached_prompt_tokens",          JT_COUNTER,   NULL,      "Prompt tokens that came from the prefix cache." }, put_cached },
-	{ { "requests",                      JT_COUNTER,   NULL,      "Finished requests." }, put_requests },
-	{ { "request_joules",                JT_HISTOGRAM, "joules",  "Energy of a request." }, put_request_j },
-	{ { "output_token_joules",           JT_HISTOGRAM, "joules",  "Decode energy of a request per token that it generated." }, put_token_j },
-	{ { "time_to_first_token_seconds",   JT_HISTOGRAM, "seconds", "Request received to first token." }, put_ttft },
-	{ { "time_per_output_token_seconds", JT_HISTOGRAM, "seconds", "Time per token after the first." }, put_tpot },
+	{ { "joules",                        JT_COUNTER,   "joules",  "Energy of finished requests.", "model task_class phase" }, put_joules },
+	{ { "tokens",                        JT_COUNTER,   NULL,      "Tokens of finished requests: of the prompt in prefill, generated in decode.", "model task_class phase" }, put_tokens },
+	{ { "cached_prompt_tokens",          JT_COUNTER,   NULL,      "Prompt tokens that came from the prefix cache.", "model task_class" }, put_cached },
+	{ { "requests",                      JT_COUNTER,   NULL,      "Finished requests.", "model task_class outcome" }, put_requests },
+	{ { "request_joules",                JT_HISTOGRAM, "joules",  "Energy of a request.", "model task_class" }, put_request_j },
+	{ { "output_token_joules",           JT_HISTOGRAM, "joules",  "Decode energy of a request per token that it generated.", "model task_class" }, put_token_j },
+	{ { "time_to_first_token_seconds",   JT_HISTOGRAM, "seconds", "Request received to first token.", "model task_class" }, put_ttft },
+	{ { "time_per_output_token_seconds", JT_HISTOGRAM, "seconds", "Time per token after the first.", "model task_class" }, put_tpot },
 };
 
 static const struct jt_family in_flight   = { "requests_in_flight", JT_GAUGE,   NULL, "Requests not yet over." };
 static const struct jt_family other       = { "other_requests",     JT_COUNTER, NULL, "Requests counted under model other: too many names, or a name that was refused." };
 static const struct jt_family unmetered   = { "unmetered_requests", JT_COUNTER, NULL, "Requests served without being metered." };
 static const struct jt_family notes_lost  = { "lost_notes",         JT_COUNTER, NULL, "Events of requests that did not reach the meter." };
-static const struct jt_family lines_lost  = { "lost_record_lines",  JT_COUNTER, NULL, "Lines that could not be written to the access record." };
+static const struct jt_family lines_lost  = { "lost_record_lines",  JT_COUNTER, NULL, "Lines that could not be written to the access log or the recording." };
 /* clang-format on */
 
 static void put_alone(struct jt_expose *e, const struct jt_family *f, uint64_t v)
@@ -307,4 +307,17 @@ void jt__metrics_render(const struct jt_metrics *m, struct jt_meter *meter,
 	put_alone(&e, &lines_lost, x->n_lines_lost);
 	jt__expose_process(&e);
 	jt__expose_end(&e);
+}
+
+void jt__metrics_families(jt_family_fn each, void *user)
+{
+	const struct jt_family *const alone[] = { &other, &in_flight, &unmetered, &notes_lost,
+		                                  &lines_lost };
+
+	jt__list_domain_families(each, user);
+	for (size_t f = 0; f < JT_ARRAY_LEN(pair_families); f++)
+		each(user, &pair_families[f].family);
+	for (size_t f = 0; f < JT_ARRAY_LEN(alone); f++)
+		each(user, alone[f]);
+	jt__list_process_families(each, user);
 }

@@ -7,6 +7,7 @@
  */
 #include <stdbool.h>
 #include "base/buf.h"
+#include "exporters/expose.h"
 #include "jouletap/meter.h"
 #include "jouletap/record.h"
 
@@ -25,12 +26,15 @@ void jt__metrics_record(struct jt_metrics *m, const struct jt_record *r);
 struct jt_metrics_extra {
 	uint64_t n_in_flight;
 	uint64_t n_notes_lost; /* what workers told the meter and it never heard */
-	uint64_t n_lines_lost; /* of the access record */
+	uint64_t n_lines_lost; /* of the access log and the recording */
 	uint64_t n_unmetered;  /* requests served without being metered */
 };
 
 /* The bytes of one scrape; @out fails where its maximum is too small. */
 void jt__metrics_render(const struct jt_metrics *m, struct jt_meter *meter,
                         const struct jt_metrics_extra *x, bool openmetrics, struct jt_buf *out);
+
+/* All that a scrape can have, whatever this machine can tell: docs/metrics.md. */
+void jt__metrics_families(jt_family_fn each, void *user);
 
 #endif

@@ -10,7 +10,8 @@ static const struct jt_family cpu = { "process_cpu_seconds", JT_COUNTER, "second
 	                              "CPU time that jouletap itself used." };
 static const struct jt_family memory = { "process_resident_memory_bytes", JT_GAUGE, "bytes",
 	                                 "Memory that jouletap itself occupies." };
-static const struct jt_family build = { "build", JT_INFO, NULL, "The version that runs." };
+static const struct jt_family build = { "build", JT_INFO, NULL, "The version that runs.",
+	                                "version" };
 
 /* The second number of statm, proc(5); NaN where there is none. */
 static double resident_bytes(void)
@@ -32,4 +33,11 @@ void jt__expose_process(struct jt_expose *e)
 	jt__expose_sample(e, resident_bytes(), NULL, 0);
 	jt__expose_begin(e, &build);
 	expose(e, 1, { "version", JT_VERSION });
+}
+
+void jt__list_process_families(jt_family_fn each, void *user)
+{
+	each(user, &cpu);
+	each(user, &memory);
+	each(user, &build);
 }

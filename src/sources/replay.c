@@ -213,6 +213,19 @@ static const char *gpu_kinds(char *out, size_t size)
 }
 
 /*
+ * The table of boards looks for "A100" anywhere, also in "A1000", which is another chip: four
+ * digits are a GeForce's or a Quadro's, and then it says so.
+ */
+static const struct jt_sensor *sensor_of_board(const char *name)
+{
+	const char *digits = strpbrk(name, "0123456789");
+
+	if (digits && strspn(digits, "0123456789") > 3 && !strcasestr(name, "TX"))
+		return NULL;
+	return jt_sensor_of_gpu(name);
+}
+
+/*
  * A word such as "A100", "RTX3090" or "GH200" in the file's name. The shape is
  * checked because the table of boards looks for "T4" anywhere, also in "part4".
  */
@@ -228,7 +241,7 @@ static const struct jt_sensor *sensor_of_word(const char *word, size_t n)
 	if (letters < 1 || letters > 3 || digits < 2 || digits > 4 || n > letters + digits + 3 ||
 	    !jt__copy_text(text, sizeof(text), word, n))
 		return NULL;
-	return jt_sensor_of_gpu(text);
+	return sensor_of_board(text);
 }
 
 static const struct jt_sensor *sensor_of_file(const char *name)
@@ -343,9 +356,58 @@ static int sniff(struct jt_replay *r, struct jt_error *err)
 	return rewind_file(r, err);
 }
 
+/* A pipe cannot be read twice: what comes out of it goes into a file without a name. */
+static int copy_stdin(int to, struct jt_error *err)
+{
+	char piece[READ_SIZE];
+	uint64_t all = 0;
+	ssize_t n;
+
+	for (;;) {
+		do
+			n = read(STDIN_FILENO, piece, sizeof(piece));
+		while (n < 0 && errno == EINTR);
+		if (n < 0)
+			return jt__fail(err, JT_EIO, LOG_MODULE, "cannot read stdin: %s",
+			                strerror(errno));
+		if (n == 0)
+			break;
+		all += (uint64_t)n;
+		if (all > JT_REPLAY_MAX_STDIN)
+			return jt__fail(err, JT_ELIMIT, LOG_MODULE,
+			                "stdin has more than %" PRIu64
+			                " bytes: write it to a file and replay that",
+			                JT_REPLAY_MAX_STDIN);
+		if (write(to, piece, (size_t)n) != n)
+			return jt__fail(err, JT_EIO, LOG_MODULE,
+			                "cannot keep stdin in a temporary file: %s",
+			                strerror(errno));
+	}
+	if (lseek(to, 0, SEEK_SET) < 0)
+		return jt__fail(err, JT_EIO, LOG_MODULE, "cannot rewind stdin: %s",
+		                strerror(errno));
+	return JT_OK;
+}
+
+static int open_stdin(struct jt_replay *r, struct jt_error *err)
+{
+	FILE *f = tmpfile();
+
+	r->fd = f ? dup(fileno(f)) : -1;
+	if (f)
+		fclose(f);
+	if (r->fd < 0)
+		return jt__fail(err, JT_EIO, LOG_MODULE,
+		                "cannot make a temporary file for stdin: %s", strerror(errno));
+	return copy_stdin(r->fd, err);
+}
+
 static int open_file(struct jt_replay *r, const char *path, struct jt_error *err)
 {
 	struct stat st;
+
+	if (strcmp(path, "-") == 0)
+		return open_stdin(r, err);
 
 	r->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (r->fd < 0)
@@ -363,18 +425,22 @@ int jt__replay_open(const char *path, const char *sensor, struct jt_replay **ret
                     struct jt_error *err)
 {
 	const struct jt_sensor *forced = sensor ? jt_sensor_find(sensor) : NULL;
+	const char *name = strcmp(path, "-") == 0 ? "stdin" : base_name(path);
 	char kinds[96];
 	struct jt_replay *r;
 	int status;
 
 	if (sensor && !forced)
-		return jt__fail(err, JT_EINVAL, LOG_MODULE, "no sensor kind '%s'; there are: %s",
+		forced = sensor_of_board(sensor);
+	if (sensor && !forced)
+		return jt__fail(err, JT_EINVAL, LOG_MODULE,
+		                "no sensor kind '%s'; there are: %s, and boards such as H100",
 		                sensor, gpu_kinds(kinds, sizeof(kinds)));
 	r = jt__alloc(1, sizeof(*r));
 	if (!r)
 		return jt__fail(err, JT_ENOMEM, LOG_MODULE, "cannot allocate state");
 	r->fd = -1;
-	jt__copy_text(r->base, sizeof(r->base), base_name(path), strlen(base_name(path)));
+	jt__copy_text(r->base, sizeof(r->base), name, strlen(name));
 	jt__buf_init(&r->buf, JT_RECORDING_MAX_LINE + 2 * READ_SIZE);
 	jt__smilog_init(&r->log, JT_REPLAY_ORIGIN_NS);
 
@@ -383,7 +449,7 @@ int jt__replay_open(const char *path, const char *sensor, struct jt_replay **ret
 		status = sniff(r, err);
 	if (status == JT_OK)
 		status = r->is_recording ? open_recording(r, forced, err)
-		                         : open_log(r, forced, base_name(path), err);
+		                         : open_log(r, forced, name, err);
 	if (status == JT_OK)
 		*ret_replay = r;
 	else

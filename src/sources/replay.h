@@ -15,9 +15,13 @@ struct jt_replay; /* opaque */
  */
 #define JT_REPLAY_ORIGIN_NS (10000 * JT_NS_PER_S)
 
+/* Bytes of a standard input at most; a file may be longer. */
+#define JT_REPLAY_MAX_STDIN (UINT64_C(4) << 30)
+
 /*
- * @path is read twice where it has no list of domains, so it must be a regular file. @sensor: kind
- * that all domains have; NULL: as the file says, else told from the names of GPU and file, else
+ * @path is read twice where it has no list of domains, so it must be a regular file, or "-" for
+ * standard input, which is copied into one. @sensor: kind, or name of a board, that all domains
+ * have; NULL: as the file says, else told from the names of GPU and file, else
  * "gpu" with its wide bounds, which is said in a warning. JT_EINVAL names file, line and field.
  */
 int jt__replay_open(const char *path, const char *sensor, struct jt_replay **ret_replay,

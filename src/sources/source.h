@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef JT_SOURCES_H
 #define JT_SOURCES_H
-/* The list of meters. A new one is a file with its four functions and a line in table.c. */
+/*
+ * The list of meters. A new one is a file with the five functions of struct jt_source_ops, as
+ * cpumodel.c; HACKING.md names the lines that make it known.
+ */
 #include "jouletap/source.h"
 
 extern const struct jt_source_ops jt__source_nvml;

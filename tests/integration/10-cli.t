@@ -32,6 +32,7 @@ answers 0 out 'usage: jouletap COMMAND*Commands:*completion*help*' help
 answers 0 out 'usage: jouletap COMMAND*' --help
 answers 2 err "jouletap: no command 'hlep'; did you mean 'help'"$'\n''try: jouletap help' hlep
 answers 2 err "jouletap: no command 'xyzzy'"$'\n''try: jouletap help' xyzzy
+answers 2 err "jouletap: unknown option '--foo'"$'\n''try: jouletap help' --foo
 answers 2 err "jouletap: completion: unknown option '--hepl'; did you mean '--help'"$'\n'*'help completion' completion --hepl
 answers 2 err 'jouletap: completion: bash|zsh|fish is missing'* completion
 answers 2 err "jouletap: completion: no completion for 'csh'"* completion csh
@@ -48,6 +49,11 @@ for c in $commands; do
 		tap $? "jouletap-$c(1) is a manual page with examples"
 	fi
 done
+
+"$jouletap" help replay | grep -q '^  blackwell  *NVIDIA B100' && "$jouletap" help --scdoc replay | grep -q '^\*blackwell\*$'
+tap $? "help and manual list the kinds of sensors"
+help=$(COLUMNS=72 "$jouletap" help serve) && ! sed '/^Examples:/,$d' <<<"$help" | grep -q '.\{73\}'
+tap $? "help fits the terminal"
 
 "$jouletap" help > /dev/full 2> "$tmp/err"
 [ $? -eq 1 ] && grep -q '^jouletap: stdout: cannot write: ' "$tmp/err"

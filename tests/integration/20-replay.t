@@ -3,6 +3,7 @@
 """jouletap replay as a user meets it: recordings, nvidia-smi logs, windows, both outputs, and errors."""
 import json
 import os
+import subprocess
 import sys
 import tempfile
 
@@ -143,6 +144,27 @@ def an_unknown_gpu_gets_wide_bounds_and_advice():
 
 
 @tap.test
+def a_sensor_may_be_named_by_its_board():
+    path = write("mystery.csv", "t_s,power_draw_w\n" + "".join(f"{i / 10},100\n" for i in range(100)))
+    for board, kind in [("H100", "gh100"), ("A100-SXM4-80GB", "ga100"), ("NVIDIA L4", "ada"), ("RTX 3090", "ga10x")]:
+        assert replay("--sensor", board, path) == replay("--sensor", kind, path), board
+
+
+@tap.test
+def standard_input_is_read_like_a_file():
+    for path, extra in [(write("run.jsonl", recording(300)), []), (TRACE, ["--sensor", "ga10x"])]:
+        told = replay(path, "--window", "2:3", *extra)
+        with open(path, "rb") as f:
+            data = f.read()
+        done = subprocess.run([tap.JOULETAP, "replay", "--json", "-", "--window", "2:3", *extra], input=data,
+                              capture_output=True, timeout=60)
+        assert done.returncode == 0 and not done.stderr, done
+        assert json.loads(done.stdout) == dict(told, file="-"), path
+    done = subprocess.run([tap.JOULETAP, "replay", "-"], input=b"", capture_output=True, timeout=60)
+    assert done.returncode == 1 and b"stdin: the file is empty" in done.stderr, done
+
+
+@tap.test
 def a_recording_that_was_cut_is_read_to_there():
     text = recording(300)
     path = write("cut.jsonl", text[: len(text) // 2])
@@ -182,6 +204,7 @@ def wrong_windows_and_names_are_refused():
     for window in ["1", "a:b", "1:2:3", "5:4", "-1:2", "2024/05/01 12:00:00:", "1e99:", "1:2 "]:
         assert f"window '{window}'" in fails(TRACE, "--window=" + window)
     assert "no sensor kind 'zx81'; there are: ga100" in fails(TRACE, "--sensor", "zx81")
+    assert "no sensor kind 'A1000'; there are: ga100" in fails(TRACE, "--sensor", "A1000")
     assert "no domain 'gpu:7'" in fails(TRACE, "--domain", "gpu:7")
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Starts `jouletap serve` for a test and reads what it tells: its access record, its metrics, its log.
+Starts `jouletap serve` for a test and reads what it tells: its access log, its metrics, its log.
 Use it with `with`: it is gone at the end, whatever happens.
 """
 import json
@@ -53,7 +53,7 @@ class Gateway:
     to stop, and has to do so properly, unless the test failed already.
     """
 
-    def __init__(self, upstreams, config=None, script=None, env=None):
+    def __init__(self, upstreams, config=None, script=None, env=None, args=()):
         self.dir = tempfile.TemporaryDirectory(prefix="jouletap-test-")
         self.access_log = os.path.join(self.dir.name, "access.jsonl")
         settings = {
@@ -81,7 +81,7 @@ class Gateway:
             f.write(yaml(settings))
         self.log = []
         self.started = threading.Event()
-        self.process = subprocess.Popen([tap.JOULETAP, "serve", "-c", self.config], env=environment,
+        self.process = subprocess.Popen([tap.JOULETAP, "serve", "-c", self.config, *args], env=environment,
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                         stderr=subprocess.PIPE, text=True)
         self.reader = threading.Thread(target=self._read_log, daemon=True)
