@@ -213,19 +213,6 @@ static const char *gpu_kinds(char *out, size_t size)
 }
 
 /*
- * The table of boards looks for "A100" anywhere, also in "A1000", which is another chip: four
- * digits are a GeForce's or a Quadro's, and then it says so.
- */
-static const struct jt_sensor *sensor_of_board(const char *name)
-{
-	const char *digits = strpbrk(name, "0123456789");
-
-	if (digits && strspn(digits, "0123456789") > 3 && !strcasestr(name, "TX"))
-		return NULL;
-	return jt_sensor_of_gpu(name);
-}
-
-/*
  * A word such as "A100", "RTX3090" or "GH200" in the file's name. The shape is
  * checked because the table of boards looks for "T4" anywhere, also in "part4".
  */
@@ -241,7 +228,7 @@ static const struct jt_sensor *sensor_of_word(const char *word, size_t n)
 	if (letters < 1 || letters > 3 || digits < 2 || digits > 4 || n > letters + digits + 3 ||
 	    !jt__copy_text(text, sizeof(text), word, n))
 		return NULL;
-	return sensor_of_board(text);
+	return jt_sensor_of_gpu(text);
 }
 
 static const struct jt_sensor *sensor_of_file(const char *name)
@@ -431,7 +418,7 @@ int jt__replay_open(const char *path, const char *sensor, struct jt_replay **ret
 	int status;
 
 	if (sensor && !forced)
-		forced = sensor_of_board(sensor);
+		forced = jt_sensor_of_gpu(sensor);
 	if (sensor && !forced)
 		return jt__fail(err, JT_EINVAL, LOG_MODULE,
 		                "no sensor kind '%s'; there are: %s, and boards such as H100",

@@ -11,6 +11,7 @@
  * worst kind does, and to be as late as the slowest. RAPL updates each 1 ms
  * (Intel SDM vol. 3B, 15.10); Raffin & Trystram (arXiv:2401.15985) discuss its error.
  */
+#include <ctype.h>
 #include <string.h>
 #include <strings.h>
 #include "base/base.h"
@@ -36,20 +37,23 @@ const struct jt_sensor jt_sensors[] = {
 	{ 0 },
 };
 
-/* What a board's name contains: the first that fits, so what contains another stands before it. */
+/*
+ * What a board's name contains: the first that fits. A number must be all of the number (A100 is not in
+ * A1000), but for series, which end in a star.
+ */
 static const struct { const char *part, *kind; } boards[] = {
-	{ " Ada", "ada" }, { "RTX A", "ga10x" },
+	{ " Ada", "ada" }, { "RTX A*", "ga10x" },
 	{ "GB200", "blackwell" }, { "GB300", "blackwell" }, { "B100", "blackwell" }, { "B200", "blackwell" },
-	{ "B300", "blackwell" }, { "RTX 50", "blackwell" }, { "RTX PRO 6000", "blackwell" },
+	{ "B300", "blackwell" }, { "RTX 50*", "blackwell" }, { "RTX PRO 6000", "blackwell" },
 	{ "GH200", "gh100" }, { "H100", "gh100" }, { "H200", "gh100" }, { "H800", "gh100" }, { "H20", "gh100" },
 	{ "A100", "ga100" }, { "A800", "ga100" }, { "A30", "ga100" },
-	{ "L40", "ada" }, { "L20", "ada" }, { "L4", "ada" }, { "RTX 40", "ada" }, { "RTX40", "ada" },
+	{ "L40", "ada" }, { "L20", "ada" }, { "L4", "ada" }, { "RTX 40*", "ada" }, { "RTX40*", "ada" },
 	{ "A40", "ga10x" }, { "A10", "ga10x" }, { "A16", "ga10x" }, { "A2", "ga10x" },
-	{ "RTX 30", "ga10x" }, { "RTX30", "ga10x" },
-	{ "T4", "turing" }, { "RTX 20", "turing" }, { "TITAN RTX", "turing" }, { "Quadro RTX", "turing" },
-	{ "GTX 16", "turing" },
+	{ "RTX 30*", "ga10x" }, { "RTX30*", "ga10x" },
+	{ "T4", "turing" }, { "RTX 20*", "turing" }, { "TITAN RTX*", "turing" }, { "Quadro RTX*", "turing" },
+	{ "GTX 16*", "turing" },
 	{ "V100", "volta" }, { "TITAN V", "volta" },
-	{ "P100", "pascal" }, { "P40", "pascal" }, { "P4", "pascal" }, { "GTX 10", "pascal" },
+	{ "P100", "pascal" }, { "P40", "pascal" }, { "P4", "pascal" }, { "GTX 10*", "pascal" },
 };
 /* clang-format on */
 
@@ -61,10 +65,20 @@ const struct jt_sensor *jt_sensor_find(const char *name)
 	return NULL;
 }
 
+static bool has_part(const char *name, const char *part)
+{
+	size_t n = strcspn(part, "*");
+
+	for (; *name; name++)
+		if (strncasecmp(name, part, n) == 0 && (part[n] == '*' || !isdigit((unsigned char)name[n])))
+			return true;
+	return false;
+}
+
 const struct jt_sensor *jt_sensor_of_gpu(const char *gpu_name)
 {
 	for (size_t i = 0; i < JT_ARRAY_LEN(boards); i++)
-		if (strcasestr(gpu_name, boards[i].part))
+		if (has_part(gpu_name, boards[i].part))
 			return jt_sensor_find(boards[i].kind);
 	return NULL;
 }

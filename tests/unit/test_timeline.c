@@ -508,6 +508,9 @@ static void boards_are_recognised_by_name(void)
 	check_text(jt_sensor_of_gpu("NVIDIA RTX A3000 Laptop GPU")->name, "ga10x");
 	check_text(jt_sensor_of_gpu("NVIDIA L4")->name, "ada");
 	check_text(jt_sensor_of_gpu("Tesla T4")->name, "turing");
+	check_text(jt_sensor_of_gpu("NVIDIA L40S")->name, "ada");
+	check_text(jt_sensor_of_gpu("NVIDIA GeForce RTX 2080 Ti")->name, "turing");
+	check(jt_sensor_of_gpu("NVIDIA A1000") == NULL);
 	check(jt_sensor_of_gpu("Matrox Millennium") == NULL);
 	check(jt_sensor_find("no such") == NULL);
 }
