@@ -136,6 +136,33 @@ static void answer(struct jt_worker *w, const struct jt_reply *reply)
 		jt__loop_wake(w->loop);
 }
 
+static void answer_look_up(struct jt_books *b, const struct jt_look_up *l)
+{
+	struct jt_reply reply = { .key = l->note.key };
+
+	reply.found = look_up(b, l->note.t_ns, l->note.id, &reply.figures);
+	answer(l->from, &reply);
+}
+
+/* The request may have gone through another worker, whose ring still has its beginning. */
+static void look_up_later(struct jt_books *b, struct jt_worker *w, const struct jt_note *n)
+{
+	struct jt_look_up l = { w, *n };
+
+	if (jt__buf_append(&b->look_ups, &l, sizeof(l)) < 0)
+		answer_look_up(b, &l);
+}
+
+static void answer_look_ups(struct jt_books *b)
+{
+	struct jt_look_up l;
+
+	for (; jt__buf_len(&b->look_ups); jt__buf_consume(&b->look_ups, sizeof(l))) {
+		memcpy(&l, jt__buf_bytes(&b->look_ups), sizeof(l));
+		answer_look_up(b, &l);
+	}
+}
+
 static void take_note(struct jt_books *b, struct jt_worker *w, const struct jt_note *n)
 {
 	struct jt_reply reply = { .key = n->key };
@@ -156,8 +183,7 @@ static void take_note(struct jt_books *b, struct jt_worker *w, const struct jt_n
 		answer(w, &reply);
 		break;
 	case JT_NOTE_LOOK_UP:
-		reply.found = look_up(b, n->t_ns, n->id, &reply.figures);
-		answer(w, &reply);
+		look_up_later(b, w, n);
 		break;
 	}
 }
@@ -172,6 +198,7 @@ static void take_notes(struct jt_books *b)
 			take_note(b, &b->workers[i], &n);
 		b->n_notes_lost += jt__ring_dropped(b->workers[i].notes);
 	}
+	answer_look_ups(b);
 }
 
 /* ---- time ---- */
@@ -319,6 +346,7 @@ int jt__books_init(struct jt_books *b, const struct jt_source_ops *const *extra_
 	int status = jt__loop_new(&b->loop, err);
 
 	jt__buf_init(&b->line, 1 << 20);
+	jt__buf_init(&b->look_ups, 8 << 20);
 	if (status == JT_OK)
 		status = jt__metrics_new(&b->metrics, err);
 	if (status == JT_OK && log[0])
@@ -355,6 +383,7 @@ void jt__books_fini(struct jt_books *b)
 	jt__lines_close(b->access_log);
 	jt__lines_close(b->recording);
 	jt__buf_fini(&b->line);
+	jt__buf_fini(&b->look_ups);
 	if (b->loop)
 		jt__timer_cancel(b->loop, &b->tick);
 	jt__loop_free(b->loop);

@@ -17,6 +17,11 @@
 
 struct jt_worker;
 
+struct jt_look_up {
+	struct jt_worker *from;
+	struct jt_note note;
+};
+
 struct jt_books {
 	const struct jt_config *config;
 	struct jt_loop *loop;
@@ -27,6 +32,7 @@ struct jt_books {
 	struct jt_lines *access_log; /* NULL: none */
 	struct jt_lines *recording;  /* NULL: none */
 	struct jt_buf line;
+	struct jt_buf look_ups; /* struct jt_look_up, until all rings are empty */
 	uint64_t origin_ns; /* of the recording */
 	struct jt_server *admin;
 	struct jt_worker *workers;

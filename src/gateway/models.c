@@ -21,27 +21,36 @@ struct jt_models {
 	struct question questions[];
 };
 
-/* The objects of a list's "data" go over to @all. */
-static void add_list(json_t *all, const struct question *q)
+/* The objects of a list's "data" go over to @all; false: it cannot be read. */
+static bool add_list(json_t *all, const struct question *q)
 {
 	json_t *root, *model;
+	bool readable;
 	size_t i;
 
 	if (q->status != 200 || !jt__buf_len(&q->list))
-		return;
+		return false;
 	root = json_loadb(jt__buf_bytes(&q->list), jt__buf_len(&q->list), 0, NULL);
+	readable = json_is_object(root);
 	json_array_foreach(json_object_get(root, "data"), i, model)
 		json_array_append(all, model);
 	json_decref(root);
+	return readable;
 }
 
 static void reply(struct jt_models *m)
 {
 	json_t *all = json_array(), *root;
+	size_t n_lists = 0;
 	char *text;
 
 	for (size_t i = 0; i < m->n; i++)
-		add_list(all, &m->questions[i]);
+		n_lists += add_list(all, &m->questions[i]);
+	if (!n_lists) { /* an empty list would say that there are no models */
+		json_decref(all);
+		jt__exchange_reply_error(m->ex, 502, "upstream_error", "no upstream lists its models");
+		return;
+	}
 	root = json_pack("{s:s,s:o}", "object", "list", "data", all);
 	text = root ? json_dumps(root, JSON_COMPACT) : NULL;
 	if (text)

@@ -295,8 +295,8 @@ static void on_head(void *user, struct jt_call *c, const struct jt_head *head)
 		r->facts->record.http_status = head->status;
 		r->facts->record.stream = r->ask.stream && r->reading;
 	}
-	if (r->reading && r->filter.mode == JT_FILTER_ENERGY)
-		length = JT_NONE; /* it will be longer than the engine says */
+	if (r->reading && r->filter.mode != JT_FILTER_PASS)
+		length = JT_NONE; /* it will not be as long as the engine says */
 	if (r->ex)
 		jt__exchange_start(r->ex, head->status, headers, n, length);
 }
@@ -507,7 +507,10 @@ static void ask_about(struct jt_relay *r)
 					 "ask with GET /v1/energy/ID");
 		return;
 	}
-	jt__copy_text(r->id, sizeof(r->id), id, strcspn(id, "?"));
+	if (!jt__copy_text(r->id, sizeof(r->id), id, strcspn(id, "?"))) {
+		jt__exchange_reply_error(r->ex, 404, "not_found", "no request has an id that long");
+		return;
+	}
 	memcpy(note.id, r->id, sizeof(r->id));
 	if (jt__relay_tell(r, &note))
 		r->worker->wake_books(r->worker->user);

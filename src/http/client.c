@@ -261,10 +261,16 @@ static void finish_call(struct jt_call *c, bool reusable)
 	c->h->over(c->user, c, JT_OK, NULL);
 }
 
-/* The connection is dead. A pooled one may have died before our request got there. */
+/* A pooled connection may have died before our request got there. */
+static bool may_try_again(const struct jt_call *c)
+{
+	return c->peer->reused && (!c->peer->asked || (c->replayable && !c->got_bytes));
+}
+
+/* The connection is dead. */
 static void lose_peer(struct jt_call *c, const char *why)
 {
-	if (c->peer->reused && (!c->peer->asked || (c->replayable && !c->got_bytes))) {
+	if (may_try_again(c)) {
 		close_peer(c->peer);
 		c->sent = 0;
 		c->send_failed = false;
@@ -277,7 +283,7 @@ static void lose_peer(struct jt_call *c, const char *why)
 /* What has been sent need not be kept if it cannot be sent again. */
 static void forget_sent(struct jt_call *c)
 {
-	if (c->replayable && c->peer->reused && !c->got_bytes)
+	if (may_try_again(c))
 		return;
 	jt__buf_consume(&c->out, c->sent);
 	c->sent = 0;

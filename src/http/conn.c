@@ -130,14 +130,11 @@ static void refuse(struct jt_conn *c, uint32_t status, const char *why)
 
 	c->active = true;
 	ex->must_close = true;
-	tell_over(c, false);
-	if (c->closed)
-		return;
-	ex->over = false; /* for the handler only */
 	if (ex->started)
 		jt__exchange_abort(ex);
 	else
 		jt__exchange_reply_error(ex, status, "invalid_request_error", "%s", why);
+	tell_over(c, false); /* last: what the handler gave us, the tag, may go with it */
 }
 
 static bool is_settled(const struct jt_conn *c)

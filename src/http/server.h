@@ -7,7 +7,7 @@
  *
  * Pipelined requests are answered one at a time. Malformed or ambiguous requests
  * are answered (400, 413, 431, 501 …) and closed here; if the handler has seen the
- * exchange already (its body turned out bad), it gets over() first.
+ * exchange already (its body turned out bad), it gets over().
  * A client that closes its sending side while it waits for an answer is taken
  * for gone: nearly always it is, and the engine should stop working for it. Only
  * when the handler has ended the answer is the rest still sent to it.
@@ -107,7 +107,7 @@ void jt__exchange_abort(struct jt_exchange *ex);
 bool jt__exchange_started(const struct jt_exchange *ex);
 /* At or above high_water: stop producing until writable(). */
 bool jt__exchange_full(const struct jt_exchange *ex);
-/* Goes with whatever answer @ex gets, ours to a bad body included; @tag's texts must outlive @ex. */
+/* Goes with whatever answer @ex gets, ours to a bad body included; its texts live until over(). */
 void jt__exchange_tag(struct jt_exchange *ex, const struct jt_header *tag);
 /* start + write + end with a Content-Length. */
 void jt__exchange_reply(struct jt_exchange *ex, uint32_t status, const char *content_type,

@@ -12,6 +12,7 @@ import select
 import shutil
 import subprocess
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
@@ -653,6 +654,11 @@ def answers_of_our_own_carry_the_id_too():
 @test
 def energy_is_asked_for_with_get_and_an_id():
     with HandDriven() as t:
+        connection, _ = t.send(b"{}", [("x-request-id", "i" * 63)])
+        connection.send(upstream.json_answer({}))
+        t.client.answer().read()
+        t.gateway.final_energy("i" * 63)
+        assert t.gateway.energy("i" * 64)[0] == 404
         for method, path, status in (("POST", "/v1/energy/x", 405), ("GET", "/v1/energy/", 400),
                                      ("GET", "/v1/energy/nobody", 404)):
             t.client.send(http1.request(method, path, b"", []))
@@ -747,6 +753,33 @@ def what_a_request_cost_is_remembered_for_a_while():
 
 
 # ---- several engines ----
+
+
+@test
+def what_a_request_cost_may_be_asked_at_once_on_any_connection():
+    engine = Engine(lambda c, r: c.send(upstream.json_answer({})))
+    with Gateway([engine]) as g:
+        g.warm_up()
+        missed = []
+
+        def ask(name):
+            clients = [g.client() for _ in range(6)]  # the kernel spreads them over both workers
+            for i in range(300):
+                clients[i % 6].send(http1.request("POST", "/v1/chat/completions", b"{}",
+                                                  [*JSON, ("x-request-id", f"{name}-{i}")]))
+                clients[i % 6].answer().read()
+                answer = clients[(i + 1 + i // 6) % 6].ask("GET", f"/v1/energy/{name}-{i}")
+                answer.read()
+                if answer.head.status != 200:
+                    missed.append(f"{name}-{i}")
+            for client in clients:
+                client.close()
+        threads = [threading.Thread(target=ask, args=(name,)) for name in "abcdef"]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not missed, missed
 
 
 @test

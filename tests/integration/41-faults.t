@@ -181,6 +181,20 @@ def an_answer_shorter_than_announced_is_cut():
 
 
 @test
+def a_stream_with_a_length_is_whole_without_its_usage_chunk():
+    events = [upstream.token("a"), upstream.finish(), upstream.usage(3, 1), upstream.DONE]
+    body = b"".join(events)
+    with HandDriven() as t:
+        connection, _ = t.send(b'{"stream":true}', named("length"))
+        connection.send(upstream.answer("200 OK", [("Content-Type", "text/event-stream")], body))
+        answer = t.client.answer()
+        assert answer.read_cut() == b"".join(events[:2] + events[3:]) and answer.complete, answer.head.raw
+        r = t.gateway.record("length")
+        assert r["outcome"] == "ok" and r["completion_tokens"] == 1, r
+        still_well(t)
+
+
+@test
 def an_engine_that_is_not_there_is_a_502():
     engine = Engine()
     with Gateway([engine]) as g:
@@ -287,6 +301,16 @@ def one_hanging_engine_does_not_hold_up_another():
         for client in stuck:
             client.close()
         g.wait_records(70)
+
+
+@test
+def models_that_nobody_lists_are_not_an_empty_list():
+    engines = [Engine(lambda c, r: c.send(upstream.answer("200 OK", JSON, b"nothing"))), Engine()]
+    engines[1].stop()
+    with Gateway([{"name": f"engine-{i}", "url": e.url} for i, e in enumerate(engines)]) as g:
+        answer = g.fetch("GET", "/v1/models")
+        assert answer.head.status == 502, answer.head.raw
+        assert json.loads(answer.body)["error"]["type"] == "upstream_error", answer.body
 
 
 @test
@@ -505,6 +529,20 @@ SMUGGLED += [CHUNKED + body + NEXT for body in (
     b"2;" + b"x" * 100000 + b"\r\n{}\r\n0\r\n\r\n", b"2\r\n{}\r\n0\r\nbad trailer\r\n\r\n",
     b"2\r\n{}\r\n0\r\n X: y\r\n\r\n",
     b"2\r\n{}\r\n0\r\nX: y\n\r\n", b"2\r\n{}\r\n0\n\r\n", b"2\r{}\r\n0\r\n\r\n")]
+
+
+@test
+def a_body_that_turns_out_bad_is_refused_under_its_id():
+    head = b"POST /v1/chat/completions HTTP/1.1\r\n" + HOST + b"x-request-id: spoilt\r\n"
+    with HandDriven() as t:
+        for rest, status in ((b"Transfer-Encoding: chunked\r\n\r\n5\r\n{\"mod\r\nzz\r\n", 400),
+                             (b"Content-Length: 999999999\r\n\r\n", 413)):
+            with t.gateway.client() as client:
+                client.send(head + rest)
+                answer = client.answer()
+                assert answer.head.status == status and json.loads(answer.read())["error"], answer.head.raw
+                assert answer.head.get("x-jouletap-request-id") == "spoilt", answer.head.raw
+        still_well(t)
 
 
 @test

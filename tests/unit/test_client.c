@@ -306,6 +306,42 @@ static void calls_again_when_a_pooled_connection_is_dead(void)
 	}
 }
 
+/* An upload takes a pooled connection, which is reset before its first byte is sent. */
+struct ambush {
+	struct jt_deferred deferred;
+	struct rig *rig;
+	struct told *told;
+};
+
+static void spring(struct jt_deferred *d)
+{
+	struct ambush *a = jt_container_of(d, struct ambush, deferred);
+	struct linger now = { .l_onoff = 1 };
+
+	start(a->rig, a->told, REQUEST, false);
+	jt__call_send(a->told->call, "body", 4);
+	setsockopt(a->rig->upstream, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	hang_up(a->rig);
+}
+
+static void an_upload_that_nothing_was_sent_of_is_not_lost_with_its_connection(void)
+{
+	struct rig r;
+	struct told t = { 0 };
+	struct ambush a = { .deferred.fn = spring, .rig = &r, .told = &t };
+
+	open_plain(&r);
+	warm_up(&r, &t);
+	jt__loop_defer(r.loop, &a.deferred);
+	jt__loop_turn(r.loop, 0);
+	check(answer_phone(&r));
+	check(turn_until(r.loop, heard(r.upstream, &r.request, "body")));
+	check_text(jt__buf_bytes(&r.request), REQUEST "body");
+	say_text(r.loop, r.upstream, OK_HELLO);
+	check(turn_until(r.loop, t.overs == 1) && t.status == JT_OK && body_is(&t, "hello"));
+	close_rig(&r, &t);
+}
+
 static void does_not_call_again_after_a_byte_of_an_answer_or_if_it_may_not(void)
 {
 	struct rig r;
@@ -678,6 +714,7 @@ int main(void)
 	test(reads_answers_of_every_kind);
 	test(reads_answers_split_anywhere);
 	test(calls_again_when_a_pooled_connection_is_dead);
+	test(an_upload_that_nothing_was_sent_of_is_not_lost_with_its_connection);
 	test(does_not_call_again_after_a_byte_of_an_answer_or_if_it_may_not);
 	test(throws_away_a_pooled_connection_that_speaks);
 	test(forgets_idle_connections_in_time);

@@ -17,13 +17,18 @@ struct rig {
 	uint64_t body_bytes;
 	struct jt_exchange *last; /* of a request that is not answered at once */
 	struct jt_buf seen;       /* a streamed body */
+	char tag[8];              /* lives until over() */
 };
 
 static void app_head(void *user, struct jt_exchange *ex)
 {
 	const char *target = jt__exchange_head(ex)->target;
+	struct rig *r = user;
 
-	(void)user;
+	if (strncmp(target, "/tagged", 7) == 0) {
+		strcpy(r->tag, "mine");
+		jt__exchange_tag(ex, &(struct jt_header){ "tag", 3, r->tag, 4 });
+	}
 	if (strncmp(target, "/upload", 7) == 0)
 		jt__exchange_stream_body(ex);
 	if (strcmp(target, "/early") == 0)
@@ -108,6 +113,7 @@ static void app_over(void *user, struct jt_exchange *ex, bool complete)
 		r->incomplete++;
 	if (r->last == ex)
 		r->last = NULL;
+	memset(r->tag, 'x', sizeof(r->tag));
 	/* Whatever is called now has no effect. */
 	jt__exchange_reply(ex, 500, "text/plain", "late", 4);
 	jt__exchange_write(ex, "late", 4);
@@ -191,6 +197,9 @@ static const struct dialogue dialogues[] = {
 	{ "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", { "HTTP/1.1 501" }, true },
 	{ POST_CHUNKED("/x") "2\r\nhe\r\nzz\r\n", { "HTTP/1.1 400" }, true },
 	{ POST_CHUNKED("/upload") "2\r\nhe\r\nzz\r\n", { "HTTP/1.1 400" }, true },
+	{ POST_CHUNKED("/tagged") "2\r\nhe\r\n0\r\n\r\n", { "tag: mine\r\n", "<POST /tagged he>" }, false },
+	{ POST_CHUNKED("/tagged") "2\r\nhe\r\nzz\r\n", { "HTTP/1.1 400", "tag: mine\r\n" }, true },
+	{ "POST /tagged HTTP/1.1\r\nHost: a\r\nContent-Length: 2000\r\n\r\n", { "HTTP/1.1 413", "tag: mine\r\n" }, true },
 	{ "\x16\x03\x01\x02", { "HTTP/1.1 400" }, true },
 	{ GET("/ok") "nonsense\r\n\r\n", { "<GET /ok >", "HTTP/1.1 400" }, true },
 };
