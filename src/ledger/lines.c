@@ -16,6 +16,7 @@ struct jt_lines {
 	char path[512];
 	int fd;
 	struct jt_buf line;
+	bool torn; /* half a line is in the file: the next one begins on a new one */
 	uint64_t n_lost;
 	uint64_t complained_ns;
 };
@@ -87,6 +88,8 @@ int jt__lines_append(struct jt_lines *l, const char *line, size_t n)
 	ssize_t wrote;
 
 	jt__buf_clear(&l->line);
+	if (l->torn)
+		jt__buf_append(&l->line, "\n", 1);
 	jt__buf_append(&l->line, line, n);
 	jt__buf_append(&l->line, "\n", 1);
 	if (l->line.failed)
@@ -96,7 +99,8 @@ int jt__lines_append(struct jt_lines *l, const char *line, size_t n)
 	while (wrote < 0 && errno == EINTR);
 	if (wrote < 0)
 		return lost(l, strerror(errno));
-	return (size_t)wrote == n + 1 ? JT_OK : lost(l, "disk full");
+	l->torn = (size_t)wrote < jt__buf_len(&l->line);
+	return l->torn ? lost(l, "disk full") : JT_OK;
 }
 
 int jt__lines_reopen(struct jt_lines *l, struct jt_error *err)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include "tap.h"
 #include "base/rng.h"
@@ -126,6 +128,29 @@ static void a_new_recording_sets_the_old_one_aside(void)
 	check(system(command) == 0);
 }
 
+/* RLIMIT_FSIZE cuts a write as a full disk does. */
+static void half_a_line_does_not_spoil_the_next(void)
+{
+	char path[] = "/tmp/jt-ledger-XXXXXX", text[64] = "";
+	struct rlimit small = { 10, RLIM_INFINITY }, large = { RLIM_INFINITY, RLIM_INFINITY };
+	struct jt_lines *l = NULL;
+	FILE *f;
+
+	close(mkstemp(path));
+	signal(SIGXFSZ, SIG_IGN);
+	check(jt__lines_open(path, &l, NULL) == JT_OK);
+	setrlimit(RLIMIT_FSIZE, &small);
+	check(jt__lines_append(l, "0123456789abcdef", 16) == JT_EIO);
+	setrlimit(RLIMIT_FSIZE, &large);
+	check(jt__lines_append(l, "whole", 5) == JT_OK);
+	f = fopen(path, "r");
+	check(f && fread(text, 1, sizeof(text) - 1, f) > 0);
+	check_text(text, "0123456789\nwhole\n");
+	fclose(f);
+	jt__lines_close(l);
+	unlink(path);
+}
+
 static void a_full_disk_is_counted(void)
 {
 	struct jt_lines *l = NULL;
@@ -145,6 +170,7 @@ int main(void)
 	test(a_bad_record_names_the_field);
 	test(lines_are_appended_and_follow_a_rotation);
 	test(a_new_recording_sets_the_old_one_aside);
+	test(half_a_line_does_not_spoil_the_next);
 	test(a_full_disk_is_counted);
 	return tap_done();
 }
