@@ -40,7 +40,7 @@ bench: all ## one line of JSON for each measurement
 	@for b in $(B)/bench/bench_*; do if [ -f $$b ] && [ -x $$b ]; then $$b || exit 1; fi; done
 
 fmt: ## format the sources as .clang-format says
-	find src include tests bench -name '*.[ch]' | xargs clang-format -i
+	find src include tests bench examples -name '*.[ch]' | xargs clang-format -i
 
 install: all ## install below PREFIX=/usr/local
 	meson configure $(B) $(if $(PREFIX),-Dprefix=$(PREFIX))

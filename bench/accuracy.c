@@ -70,7 +70,8 @@ static uint64_t us(struct jt_rng *rng, uint64_t low, uint64_t high)
 	return (low + jt__rng_below(rng, high - low)) * JT_NS_PER_US;
 }
 
-/* Wakes up a little late, asks, has its answer a little later; one time in a hundred, much later.
+/*
+ * Wakes up a little late, asks, has its answer a little later; one time in a hundred, much later.
  */
 static struct jt_sample read_at(void *source, uint64_t due_ns, struct jt_rng *rng)
 {

@@ -2,11 +2,13 @@
 /*
  * Joules of a piece of code, in two phases, with the public API alone:
  *
- *	cc examples/meter_a_function.c $(pkg-config --cflags --libs jouletap) -lm -o meter_a_function
+ *	cc examples/meter_a_function.c $(pkg-config --cflags --libs jouletap) -lm -o
+ *meter_a_function
  *
  * or, before jouletap is installed,
  *
- *	cc examples/meter_a_function.c -Iinclude -Lbuild -ljouletap -lm -Wl,-rpath,$PWD/build -o meter_a_function
+ *	cc examples/meter_a_function.c -Iinclude -Lbuild -ljouletap -lm -Wl,-rpath,$PWD/build -o
+ *meter_a_function
  *
  * It prints a line for each energy domain of this machine and each phase.
  */
@@ -26,7 +28,8 @@ static uint64_t now_ns(void)
 
 static void nap(struct jt_meter *m, double seconds)
 {
-	struct timespec ts = { .tv_sec = (time_t)seconds, .tv_nsec = (long)(fmod(seconds, 1) * 1e9) };
+	struct timespec ts = { .tv_sec = (time_t)seconds,
+		               .tv_nsec = (long)(fmod(seconds, 1) * 1e9) };
 
 	nanosleep(&ts, NULL);
 	jt_meter_advance(m, now_ns(), now_ns());
@@ -50,8 +53,8 @@ static void print_phase(struct jt_meter *m, struct jt_window *w, const char *pha
 
 		if (jt_window_read(w, d, phase, &iv) == JT_OK)
 			printf("%-8s %-8s %8.3f J +- %.3f J  %s\n", jt_meter_domain(m, d)->name,
-			       phase ? phase : "all", (double)iv.energy_uj * 1e-6, (double)iv.bound_uj * 1e-6,
-			       jt_provenance_name(iv.provenance));
+			       phase ? phase : "all", (double)iv.energy_uj * 1e-6,
+			       (double)iv.bound_uj * 1e-6, jt_provenance_name(iv.provenance));
 	}
 }
 

@@ -44,30 +44,32 @@ struct jt_change {
 struct jt_account {
 	uint64_t meter_uj;
 	uint64_t requests_uj;
-	uint64_t idle_uj;         /* nothing active: up to the given idle floor, all of it if none was given */
-	uint64_t unattributed_uj; /* nothing active and above a given floor, known only after its time was closed, or only weights of 0 active */
-	int64_t error_uj;         /* meter - (requests + idle + unattributed); 0 unless we have a bug */
-	uint64_t idle_floor_mw;   /* JT_NONE while unknown */
-	uint64_t n_late;          /* changes that were posted when the watermark had passed them */
-	uint64_t n_active;        /* requests, at the watermark */
+	uint64_t idle_uj; /* nothing active: up to the given idle floor, all of it if none was given
+	                   */
+	uint64_t unattributed_uj; /* nothing active and above a given floor, known only after its
+	                             time was closed, or only weights of 0 active */
+	int64_t error_uj; /* meter - (requests + idle + unattributed); 0 unless we have a bug */
+	uint64_t idle_floor_mw; /* JT_NONE while unknown */
+	uint64_t n_late;        /* changes that were posted when the watermark had passed them */
+	uint64_t n_active;      /* requests, at the watermark */
 };
 
 struct jt_attribution; /* opaque */
 
 /*
- * @idle_floor_mw: what the domain draws with nothing to do. JT_NONE: learn it as the lowest mean power
- * of a second without requests; a learned floor serves the dynamic joules only.
+ * @idle_floor_mw: what the domain draws with nothing to do. JT_NONE: learn it as the lowest mean
+ * power of a second without requests; a learned floor serves the dynamic joules only.
  */
 int jt_attribution_new(uint32_t domain, uint64_t idle_floor_mw, struct jt_attribution **ret_a,
-		       struct jt_error *err);
+                       struct jt_error *err);
 void jt_attribution_free(struct jt_attribution *a); /* accepts NULL */
 
 /*
  * Changes may come in any order; they wait until the watermark passes them. Those of one instant
- * act in the order of request, then kind. One older than the watermark acts at the watermark and is counted
- * as late. A second JT_ENTER of an active request is a JT_ADJUST; a JT_ADJUST of a stranger does nothing. @c
- * is copied. JT_EINVAL: a weight above JT_WEIGHT_MAX, no such kind or phase; JT_ENOMEM, but never for the
- * first JT_LEAVE of a request whose JT_ENTER was taken.
+ * act in the order of request, then kind. One older than the watermark acts at the watermark and is
+ * counted as late. A second JT_ENTER of an active request is a JT_ADJUST; a JT_ADJUST of a stranger
+ * does nothing. @c is copied. JT_EINVAL: a weight above JT_WEIGHT_MAX, no such kind or phase;
+ * JT_ENOMEM, but never for the first JT_LEAVE of a request whose JT_ENTER was taken.
  */
 int jt_attribution_post(struct jt_attribution *a, const struct jt_change *c);
 
@@ -85,20 +87,21 @@ struct jt_attribution_sink {
 };
 
 /*
- * Applies all changes up to @watermark_ns, which may not exceed what the timeline has closed. Before
- * the timeline knows anything it may be any: time then passes without energy or coverage, so that
- * changes do not pile up for a sensor that never answers. Never moves back; an older watermark does
- * nothing. Always the same @tl for one attribution.
+ * Applies all changes up to @watermark_ns, which may not exceed what the timeline has closed.
+ * Before the timeline knows anything it may be any: time then passes without energy or coverage, so
+ * that changes do not pile up for a sensor that never answers. Never moves back; an older watermark
+ * does nothing. Always the same @tl for one attribution.
  */
-void jt_attribution_advance(struct jt_attribution *a, struct jt_timeline *tl,
-			    uint64_t watermark_ns, const struct jt_attribution_sink *sink);
+void jt_attribution_advance(struct jt_attribution *a, struct jt_timeline *tl, uint64_t watermark_ns,
+                            const struct jt_attribution_sink *sink);
 
 /*
- * What an active request owes so far, up to the watermark: request, domain, phase, allocated_uj and the
- * part of bound_uj that comes from its changes (the sensor's gain is not in it). JT_ENOENT: not active.
+ * What an active request owes so far, up to the watermark: request, domain, phase, allocated_uj and
+ * the part of bound_uj that comes from its changes (the sensor's gain is not in it). JT_ENOENT: not
+ * active.
  */
 int jt_attribution_peek(const struct jt_attribution *a, uint64_t request,
-			struct jt_charge ret_charges[JT_N_PHASES]);
+                        struct jt_charge ret_charges[JT_N_PHASES]);
 
 /* O(active requests). */
 void jt_attribution_account(const struct jt_attribution *a, struct jt_account *ret_account);

@@ -22,122 +22,139 @@ struct jt_idle_floor {
 	uint64_t power_mw;  /* what it draws with nothing to do */
 };
 
-/* Names and arrays are used by jt_meter_new() only, sources and callbacks as long as the meter lives. */
+/* Names and arrays are used by jt_meter_new() only, sources and callbacks as long as the meter
+ * lives. */
 struct jt_meter_options {
 	size_t size; /* sizeof(struct jt_meter_options): JT_EINVAL for any other */
 	struct jt_source_options sources;
-	const struct jt_source_ops *const *extra_sources; /* NULL-terminated, come first; may be NULL */
-	uint64_t period_ns;  /* between samples: 10 ms to 10 s */
-	size_t max_knots;    /* history kept of each domain: one knot per counter update */
+	const struct jt_source_ops *const
+		*extra_sources; /* NULL-terminated, come first; may be NULL */
+	uint64_t period_ns;     /* between samples: 10 ms to 10 s */
+	size_t max_knots;       /* history kept of each domain: one knot per counter update */
 	const struct jt_idle_floor *floors;
 	size_t n_floors;
 	/*
-	 * Optional. Called from jt_meter_advance(), in the caller's thread; on_span and on_record also
-	 * from jt_request_progress() and jt_request_end(). They may ask the meter but not change it; what
-	 * they are given is valid until they return.
+	 * Optional. Called from jt_meter_advance(), in the caller's thread; on_span and on_record
+	 * also from jt_request_progress() and jt_request_end(). They may ask the meter but not
+	 * change it; what they are given is valid until they return.
 	 */
 	void (*on_sample)(void *user, const struct jt_sample *sample);
 	void (*on_span)(void *user, const struct jt_span *span);
 	void (*on_record)(void *user, const struct jt_record *record); /* final */
 	void *user;
 };
-#define JT_METER_OPTIONS_INIT \
-	{ .size = sizeof(struct jt_meter_options), .sources = JT_SOURCE_OPTIONS_INIT, \
-	  .period_ns = 100000000, .max_knots = 65536 }
+#define JT_METER_OPTIONS_INIT                                                                      \
+	{                                                                                          \
+		.size = sizeof(struct jt_meter_options), .sources = JT_SOURCE_OPTIONS_INIT,        \
+		.period_ns = 100000000, .max_knots = 65536                                         \
+	}
 
 /*
- * Succeeds where nothing can be measured, with no domains; beyond 64 they are left out. Starts the sampling
- * threads. JT_EINVAL, JT_ENOMEM, and JT_E* of a source that was asked for by name (a replay file).
+ * Succeeds where nothing can be measured, with no domains; beyond 64 they are left out. Starts the
+ * sampling threads. JT_EINVAL, JT_ENOMEM, and JT_E* of a source that was asked for by name (a
+ * replay file).
  */
 int jt_meter_new(const struct jt_meter_options *o, struct jt_meter **ret_meter,
-		 struct jt_error *err);
+                 struct jt_error *err);
 /* Stops sampling; requests without a record get none. Free its windows first. Accepts NULL. */
 void jt_meter_free(struct jt_meter *m);
 
 size_t jt_meter_n_domains(const struct jt_meter *m);
 /* NULL: no such domain. Valid as long as the meter. */
 const struct jt_domain *jt_meter_domain(const struct jt_meter *m, size_t domain);
-/* What was looked for and is not here: the @i-th source's name and why. JT_ENOENT beyond the last. */
+/*
+ * What was looked for and is not here: the @i-th source's name and why. JT_ENOENT beyond the last.
+ */
 int jt_meter_absent(const struct jt_meter *m, size_t i, const char **ret_source,
-		    const char **ret_why);
+                    const char **ret_why);
 /* Index of the domain called @name. JT_ENOENT. */
 int jt_meter_find_domain(const struct jt_meter *m, const char *name, size_t *ret_domain);
 
 /*
- * Takes what was sampled so far and closes what can be closed: call it several times a second, for samples
- * wait in a small buffer. @watermark_ns: changes of requests up to here have all been reported (now, if they
- * are reported from this thread). A domain that has not told anything for 10 s is no longer waited for.
+ * Takes what was sampled so far and closes what can be closed: call it several times a second, for
+ * samples wait in a small buffer. @watermark_ns: changes of requests up to here have all been
+ * reported (now, if they are reported from this thread). A domain that has not told anything for 10
+ * s is no longer waited for.
  */
 void jt_meter_advance(struct jt_meter *m, uint64_t now_ns, uint64_t watermark_ns);
 
 /* ---- windows ---- */
 
 /*
- * Energy of [begin, end] in one domain, any time after it. JT_EAGAIN until the timeline has closed its end
- * (then *ret_interval is provisional: what is known so far, coverage 0 if nothing), JT_ERANGE once nothing
- * of it is kept, JT_ENOENT: no such domain, JT_EINVAL: end before begin.
+ * Energy of [begin, end] in one domain, any time after it. JT_EAGAIN until the timeline has closed
+ * its end (then *ret_interval is provisional: what is known so far, coverage 0 if nothing),
+ * JT_ERANGE once nothing of it is kept, JT_ENOENT: no such domain, JT_EINVAL: end before begin.
  */
 int jt_meter_window(struct jt_meter *m, size_t domain, uint64_t begin_ns, uint64_t end_ns,
-		    struct jt_interval *ret_interval);
+                    struct jt_interval *ret_interval);
 
-/* A window with phases, for code that brackets its own work. Opaque; any number at a time, they may overlap. */
+/* A window with phases, for code that brackets its own work. Opaque; any number at a time, they may
+ * overlap. */
 struct jt_window;
 /* JT_ENOMEM. */
 int jt_window_begin(struct jt_meter *m, uint64_t t_ns, struct jt_window **ret_window);
 /*
- * From here on the window is in phase @name (up to 31 bytes, copied), until the next phase or the end of the
- * window; times do not go back. JT_ELIMIT beyond 64 changes; JT_EINVAL: the name is too long.
+ * From here on the window is in phase @name (up to 31 bytes, copied), until the next phase or the
+ * end of the window; times do not go back. JT_ELIMIT beyond 64 changes; JT_EINVAL: the name is too
+ * long.
  */
 int jt_window_phase(struct jt_window *w, uint64_t t_ns, const char *name);
 void jt_window_end(struct jt_window *w, uint64_t t_ns);
 /*
- * Energy of the phases called @phase, or of everything (NULL), in one domain. Of several stretches end_ns is
- * begin_ns plus the sum of their times. Statuses as jt_meter_window(); JT_EAGAIN also, and *ret_interval is
- * untouched, before jt_window_end(); JT_ENOENT also: no such phase.
+ * Energy of the phases called @phase, or of everything (NULL), in one domain. Of several stretches
+ * end_ns is begin_ns plus the sum of their times. Statuses as jt_meter_window(); JT_EAGAIN also,
+ * and *ret_interval is untouched, before jt_window_end(); JT_ENOENT also: no such phase.
  */
 int jt_window_read(struct jt_window *w, size_t domain, const char *phase,
-		   struct jt_interval *ret_interval);
+                   struct jt_interval *ret_interval);
 void jt_window_free(struct jt_window *w); /* accepts NULL */
 
 /* ---- requests ---- */
 
 /* An engine: where its requests use energy, and how that is shared among them. */
 struct jt_service_options {
-	size_t size;                /* sizeof(struct jt_service_options): JT_EINVAL for any other */
+	size_t size; /* sizeof(struct jt_service_options): JT_EINVAL for any other */
 	const char *name;
-	const char *policy;         /* "equal", "tokens" or "roofline" */
-	const char *const *domains; /* names; none: every GPU, or everything where there is no GPU */
+	const char *policy; /* "equal", "tokens" or "roofline" */
+	const char *const
+		*domains; /* names; none: every GPU, or everything where there is no GPU */
 	size_t n_domains;
-	const char *architecture;   /* path of a config.json, for roofline; may be NULL */
-	const char *gpu;            /* type, for roofline; NULL: as the driver calls it */
-	double prefill_ratio;       /* part of a request's joules in prefill, where nothing better is known */
-	uint32_t max_batch_tokens;  /* of an engine step: a longer prompt prefills in chunks */
+	const char *architecture;  /* path of a config.json, for roofline; may be NULL */
+	const char *gpu;           /* type, for roofline; NULL: as the driver calls it */
+	double prefill_ratio;      /* part of a request's joules in prefill, where nothing better is
+	                              known */
+	uint32_t max_batch_tokens; /* of an engine step: a longer prompt prefills in chunks */
 };
-#define JT_SERVICE_OPTIONS_INIT \
-	{ .size = sizeof(struct jt_service_options), .name = "engine", .policy = "roofline", \
-	  .prefill_ratio = 0.25, .max_batch_tokens = 2048 }
+#define JT_SERVICE_OPTIONS_INIT                                                                    \
+	{                                                                                          \
+		.size = sizeof(struct jt_service_options), .name = "engine", .policy = "roofline", \
+		.prefill_ratio = 0.25, .max_batch_tokens = 2048                                    \
+	}
 
-/* Up to 64. JT_EINVAL: unknown policy, bad architecture; JT_ENOENT: no such domain or GPU; JT_ELIMIT. */
+/* Up to 64. JT_EINVAL: unknown policy, bad architecture; JT_ENOENT: no such domain or GPU;
+ * JT_ELIMIT. */
 int jt_meter_add_service(struct jt_meter *m, const struct jt_service_options *o,
-			 size_t *ret_service, struct jt_error *err);
+                         size_t *ret_service, struct jt_error *err);
 
 struct jt_request_start {
-	uint32_t prompt_tokens;  /* may be an estimate */
-	uint32_t choices;        /* answers it asked for (n); 0 is 1 */
-	uint32_t first_token_visible; /* 0: the answer comes in one piece, phases are told at the end or not at all */
+	uint32_t prompt_tokens;       /* may be an estimate */
+	uint32_t choices;             /* answers it asked for (n); 0 is 1 */
+	uint32_t first_token_visible; /* 0: the answer comes in one piece, phases are told at the
+	                                 end or not at all */
 };
 /*
- * The request is in the engine's hands. @request is the caller's name for it, unlike that of any other
- * whose record is not yet out. JT_ENOENT: no such service; JT_EINVAL: the name is in use; JT_ENOMEM.
+ * The request is in the engine's hands. @request is the caller's name for it, unlike that of any
+ * other whose record is not yet out. JT_ENOENT: no such service; JT_EINVAL: the name is in use;
+ * JT_ENOMEM.
  */
 int jt_request_begin(struct jt_meter *m, uint64_t t_ns, uint64_t request, size_t service,
-		     const struct jt_request_start *start);
+                     const struct jt_request_start *start);
 /*
- * Its first token (JT_PHASE_DECODE, once), or more context: @context_tokens is prompt and output so far.
- * JT_ENOENT: over, or unknown; JT_EINVAL: no such phase; JT_ENOMEM.
+ * Its first token (JT_PHASE_DECODE, once), or more context: @context_tokens is prompt and output so
+ * far. JT_ENOENT: over, or unknown; JT_EINVAL: no such phase; JT_ENOMEM.
  */
 int jt_request_progress(struct jt_meter *m, uint64_t t_ns, uint64_t request, enum jt_phase phase,
-			uint32_t context_tokens);
+                        uint32_t context_tokens);
 
 /* What is known when it is over. */
 struct jt_request_facts {
@@ -146,20 +163,21 @@ struct jt_request_facts {
 	uint64_t engine_decode_ns;
 };
 /*
- * It is over; its record follows through on_record when the energy of its last instant is known (where
- * there is no domain, before this returns). Where nothing of it was seen its joules are JT_NONE. JT_ENOENT: over,
- * or unknown.
+ * It is over; its record follows through on_record when the energy of its last instant is known
+ * (where there is no domain, before this returns). Where nothing of it was seen its joules are
+ * JT_NONE. JT_ENOENT: over, or unknown.
  */
 int jt_request_end(struct jt_meter *m, uint64_t t_ns, uint64_t request,
-		   const struct jt_request_facts *facts);
+                   const struct jt_request_facts *facts);
 
 /*
- * What it has cost so far: charged up to the last closed step, estimated from there to @now_ns (or its end)
- * at its share of the latest power. Fills prefill_uj, decode_uj, total_uj, bound_uj, provenance, policy,
- * domains and upstream of @record. JT_ENOENT: unknown, or its record is out; JT_EAGAIN: no joules known yet.
+ * What it has cost so far: charged up to the last closed step, estimated from there to @now_ns (or
+ * its end) at its share of the latest power. Fills prefill_uj, decode_uj, total_uj, bound_uj,
+ * provenance, policy, domains and upstream of @record. JT_ENOENT: unknown, or its record is out;
+ * JT_EAGAIN: no joules known yet.
  */
 int jt_request_peek(struct jt_meter *m, uint64_t now_ns, uint64_t request,
-		    struct jt_record *record);
+                    struct jt_record *record);
 
 /* Requests that are over and whose record is not yet out. */
 size_t jt_meter_n_unsettled(const struct jt_meter *m);

@@ -65,19 +65,19 @@ enum {
 };
 
 struct jt_sample {
-	uint32_t domain;      /* index of the domain in the meter's list */
-	uint32_t valid;       /* JT_HAS_* */
-	int32_t status;       /* enum jt_status: JT_OK, or why nothing is valid (JT_ELOST …) */
-	uint32_t reasons;     /* JT_REASON_* */
-	uint64_t begin_ns;    /* monotonic, just before the read */
-	uint64_t end_ns;      /* monotonic, just after it: the value was taken in between */
-	uint64_t energy_uj;   /* cumulative; may wrap or restart */
-	uint32_t power_mw;    /* instantaneous field, over the sensor's own window */
-	uint32_t power_avg_mw; /* averaged field */
+	uint32_t domain;        /* index of the domain in the meter's list */
+	uint32_t valid;         /* JT_HAS_* */
+	int32_t status;         /* enum jt_status: JT_OK, or why nothing is valid (JT_ELOST …) */
+	uint32_t reasons;       /* JT_REASON_* */
+	uint64_t begin_ns;      /* monotonic, just before the read */
+	uint64_t end_ns;        /* monotonic, just after it: the value was taken in between */
+	uint64_t energy_uj;     /* cumulative; may wrap or restart */
+	uint32_t power_mw;      /* instantaneous field, over the sensor's own window */
+	uint32_t power_avg_mw;  /* averaged field */
 	int32_t temperature_mc; /* thousandths of a degree Celsius */
 	uint32_t sm_clock_mhz;
 	uint32_t mem_clock_mhz;
-	uint32_t limit_mw;    /* enforced power limit */
+	uint32_t limit_mw; /* enforced power limit */
 };
 
 struct jt_span {
@@ -85,7 +85,7 @@ struct jt_span {
 	uint64_t begin_ns;
 	uint64_t end_ns;
 	enum jt_phase phase;
-	uint32_t tokens;      /* prompt tokens of a prefill, output tokens of a decode */
+	uint32_t tokens; /* prompt tokens of a prefill, output tokens of a decode */
 };
 
 struct jt_interval {
@@ -94,7 +94,8 @@ struct jt_interval {
 	uint64_t begin_ns;
 	uint64_t end_ns;
 	uint64_t energy_uj;
-	uint64_t bound_uj;    /* |true - energy| of what is covered stays below this under the sensor's stated tolerances */
+	uint64_t bound_uj; /* |true - energy| of what is covered stays below this under the sensor's
+	                      stated tolerances */
 	uint32_t coverage_ppm; /* part of the time that the sensor saw */
 };
 
@@ -105,8 +106,10 @@ struct jt_charge {
 	enum jt_provenance provenance;
 	uint64_t allocated_uj; /* share of everything while it ran */
 	uint64_t dynamic_uj;   /* share above the idle floor; JT_NONE while no floor is known */
-	uint64_t bound_uj;     /* of allocated_uj; the last phase carries what is off at the request's changes */
-	uint32_t coverage_ppm; /* part of the time from its beginning to its end that the sensor saw; 0: unknown, not free */
+	uint64_t bound_uj; /* of allocated_uj; the last phase carries what is off at the request's
+	                      changes */
+	uint32_t coverage_ppm; /* part of the time from its beginning to its end that the sensor
+	                          saw; 0: unknown, not free */
 };
 
 /*

@@ -18,29 +18,34 @@ extern "C" {
 #endif
 
 struct jt_source_options {
-	size_t size;              /* sizeof(struct jt_source_options) */
-	const char *root;         /* prefix of /sys and /proc, without a slash at its end; NULL: "" */
+	size_t size;      /* sizeof(struct jt_source_options) */
+	const char *root; /* prefix of /sys and /proc, without a slash at its end; NULL: "" */
 	const char *nvml_library; /* NULL: libnvidia-ml.so.1 where it usually is */
 	const char *replay_file;  /* recording or nvidia-smi log to read; NULL: none */
 	uint64_t gpu_mask;        /* bit i: use GPU i; 0: all */
 };
-#define JT_SOURCE_OPTIONS_INIT { .size = sizeof(struct jt_source_options) }
+#define JT_SOURCE_OPTIONS_INIT                                                                     \
+	{                                                                                          \
+		.size = sizeof(struct jt_source_options)                                           \
+	}
 
 /* One energy domain: a GPU, a CPU package, DRAM, a whole node. */
 struct jt_domain {
-	char name[32];       /* as in `domains:` of the configuration: "gpu:0", "cpu:0", "dram:0" */
-	char source[16];     /* "nvml", "rapl", "cpumodel" … */
-	char device[96];     /* for a person: "NVIDIA H100 80GB HBM3", "package-0" */
-	char uuid[96];       /* stable identity; "" if there is none */
-	char missing[160];   /* what it cannot tell and what to try; "" if nothing */
+	char name[32];     /* as in `domains:` of the configuration: "gpu:0", "cpu:0", "dram:0" */
+	char source[16];   /* "nvml", "rapl", "cpumodel" … */
+	char device[96];   /* for a person: "NVIDIA H100 80GB HBM3", "package-0" */
+	char uuid[96];     /* stable identity; "" if there is none */
+	char missing[160]; /* what it cannot tell and what to try; "" if nothing */
 	struct jt_sensor sensor;
-	uint32_t valid;      /* JT_HAS_* that readings are expected to carry */
+	uint32_t valid; /* JT_HAS_* that readings are expected to carry */
 };
 
 struct jt_source_ops {
 	const char *name;
 	const char *what; /* one line for `jouletap devices` */
-	/* JT_ENOTSUP or JT_ENOENT: nothing of the kind here; JT_EPERM: there is, say how to get it. */
+	/*
+	 * JT_ENOTSUP or JT_ENOENT: nothing of the kind here; JT_EPERM: there is, say how to get it.
+	 */
 	int (*open)(const struct jt_source_options *o, void **ret_state, struct jt_error *err);
 	size_t (*count)(const void *state);
 	void (*describe)(const void *state, size_t i, struct jt_domain *ret_domain);

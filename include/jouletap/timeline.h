@@ -18,17 +18,18 @@ extern "C" {
 
 /* What is known of a domain's sensor. Rows and their sources: src/timeline/sensor.c. */
 struct jt_sensor {
-	const char *name;           /* "ga100", "gh100", "rapl" … as --sensor takes it */
-	const char *what;           /* one line for a person */
+	const char *name;              /* "ga100", "gh100", "rapl" … as --sensor takes it */
+	const char *what;              /* one line for a person */
 	enum jt_provenance provenance; /* of the counter; power readings are at best JT_DERIVED */
-	uint64_t update_ns;         /* nominal update period of counter and power fields, within 10 %; not 0 */
-	uint64_t window_ns;         /* averaging window of the instantaneous field; 0: none */
-	uint64_t avg_window_ns;     /* averaging window of the averaged field; 0: there is none */
-	uint64_t lag_ns;            /* end of the averaging window to the update that shows it */
-	uint64_t wrap_uj;           /* the counter runs 0 .. wrap_uj - 1; 0: it does not wrap */
-	uint64_t step_uj;           /* smallest step of the counter */
-	uint32_t gain_ppm;          /* the true energy is what it reads × (1 ± gain) */
-	uint32_t max_power_mw;      /* the domain never draws more; a reading above is a lie */
+	uint64_t update_ns; /* nominal update period of counter and power fields, within 10 %; not 0
+	                     */
+	uint64_t window_ns; /* averaging window of the instantaneous field; 0: none */
+	uint64_t avg_window_ns; /* averaging window of the averaged field; 0: there is none */
+	uint64_t lag_ns;        /* end of the averaging window to the update that shows it */
+	uint64_t wrap_uj;       /* the counter runs 0 .. wrap_uj - 1; 0: it does not wrap */
+	uint64_t step_uj;       /* smallest step of the counter */
+	uint32_t gain_ppm;      /* the true energy is what it reads × (1 ± gain) */
+	uint32_t max_power_mw;  /* the domain never draws more; a reading above is a lie */
 };
 
 /* Known kinds, terminated by a row without a name. */
@@ -43,18 +44,20 @@ const struct jt_sensor *jt_sensor_of_gpu(const char *gpu_name);
 struct jt_timeline; /* opaque */
 
 /*
- * @sensor is copied, the name and description it points to are not. Keeps the last @max_knots points of
- * E(t): memory is bounded by it. JT_EINVAL: fewer than 2 knots, no update period; JT_ENOMEM.
+ * @sensor is copied, the name and description it points to are not. Keeps the last @max_knots
+ * points of E(t): memory is bounded by it. JT_EINVAL: fewer than 2 knots, no update period;
+ * JT_ENOMEM.
  */
 int jt_timeline_new(const struct jt_sensor *sensor, size_t max_knots, struct jt_timeline **ret_tl,
-		    struct jt_error *err);
+                    struct jt_error *err);
 void jt_timeline_free(struct jt_timeline *tl); /* accepts NULL */
 
 /*
- * Samples come in time order; @s is copied. A sample whose status is not JT_OK says that there was no
- * reading up to its end_ns, and may overlap with one that is still under way. A counter value that cannot
- * follow the last one (a restart, or a lie) has its effect when the next one tells which it was.
- * JT_EINVAL: it begins before the end of the last reading, or ends before it begins (ignored and counted).
+ * Samples come in time order; @s is copied. A sample whose status is not JT_OK says that there was
+ * no reading up to its end_ns, and may overlap with one that is still under way. A counter value
+ * that cannot follow the last one (a restart, or a lie) has its effect when the next one tells
+ * which it was. JT_EINVAL: it begins before the end of the last reading, or ends before it begins
+ * (ignored and counted).
  */
 int jt_timeline_add(struct jt_timeline *tl, const struct jt_sample *s);
 
@@ -62,8 +65,8 @@ int jt_timeline_add(struct jt_timeline *tl, const struct jt_sample *s);
 void jt_timeline_finish(struct jt_timeline *tl);
 
 /*
- * E(t) is final up to here; 0 before anything is known. Never moves back. Lags behind the samples by
- * up to an update period and a sampling period, without a counter by the averaging window too.
+ * E(t) is final up to here; 0 before anything is known. Never moves back. Lags behind the samples
+ * by up to an update period and a sampling period, without a counter by the averaging window too.
  */
 uint64_t jt_timeline_closed_ns(const struct jt_timeline *tl);
 
@@ -78,16 +81,16 @@ uint64_t jt_timeline_at(struct jt_timeline *tl, uint64_t t_ns);
 
 /*
  * Energy of [begin, end]. What lies outside the known part is not extrapolated but lowers the
- * coverage; the bound holds for the covered part. All of *ret_interval is filled, domain with 0. JT_EINVAL:
- * end before begin; JT_ERANGE: no overlap with what is kept (also: nothing known yet).
+ * coverage; the bound holds for the covered part. All of *ret_interval is filled, domain with 0.
+ * JT_EINVAL: end before begin; JT_ERANGE: no overlap with what is kept (also: nothing known yet).
  */
 int jt_timeline_window(struct jt_timeline *tl, uint64_t begin_ns, uint64_t end_ns,
-		       struct jt_interval *ret_interval);
+                       struct jt_interval *ret_interval);
 
 struct jt_timeline_stats {
-	uint64_t n_samples;       /* in order, failed ones included */
-	uint64_t n_updates;       /* located counter updates */
-	uint64_t n_resets;        /* the counter restarted */
+	uint64_t n_samples; /* in order, failed ones included */
+	uint64_t n_updates; /* located counter updates */
+	uint64_t n_resets;  /* the counter restarted */
 	uint64_t n_wraps;
 	uint64_t n_gaps;          /* the sensor was away */
 	uint64_t n_rejected;      /* readings that cannot be true, or out of order */

@@ -8,11 +8,12 @@
  * (what it owes since it was last settled goes to its phase) and lets it stand anew.
  *
  * The bound of a charge follows the same way. With e_k the possible error of E at change k, a share
- * that moves there from s to s' makes an error of e_k·|s' - s|. Shares are a/(n·total) + b·1/total, so two error
- * clocks sum e_k·|Δ(a/(n·total))| and e_k·|Δ(1/total)|, and a request adds its own coming and going, e·s.
+ * that moves there from s to s' makes an error of e_k·|s' - s|. Shares are a/(n·total) + b·1/total,
+ * so two error clocks sum e_k·|Δ(a/(n·total))| and e_k·|Δ(1/total)|, and a request adds its own
+ * coming and going, e·s.
  *
- * Joules are given out in whole µJ. The fraction that a charge cannot carry is passed on to the next
- * charge, so that the sum of all charges is the energy, to the µJ.
+ * Joules are given out in whole µJ. The fraction that a charge cannot carry is passed on to the
+ * next charge, so that the sum of all charges is the energy, to the µJ.
  */
 #include <math.h>
 #include <string.h>
@@ -22,7 +23,8 @@
 #include "timeline/probe.h"
 
 #define FLOOR_STRETCH_NS JT_NS_PER_S
-#define FIXED_PER_MW_NS UINT64_C(281474977) /* mW·ns are 10^-6 µJ: 2^48 / 10^6, too much by 10^-9 of it */
+#define FIXED_PER_MW_NS                                                                            \
+	UINT64_C(281474977) /* mW·ns are 10^-6 µJ: 2^48 / 10^6, too much by 10^-9 of it */
 
 struct jt_attribution {
 	uint32_t domain;
@@ -50,12 +52,12 @@ struct jt_attribution {
 
 	bool floor_given;
 	uint64_t floor_mw;
-	uint64_t idle_since_ns; /* where the current idle stretch began … */
+	uint64_t idle_since_ns;     /* where the current idle stretch began … */
 	struct jt_probe idle_since; /* … and the timeline there */
 };
 
 int jt_attribution_new(uint32_t domain, uint64_t idle_floor_mw, struct jt_attribution **ret_a,
-		       struct jt_error *err)
+                       struct jt_error *err)
 {
 	struct jt_attribution *a = jt__alloc(1, sizeof(*a));
 
@@ -121,7 +123,8 @@ static void join(struct jt_attribution *a, const struct jt_weight *w)
 	a->n_at_max += w->shared && w->shared == a->crowd.shared;
 }
 
-/* The slot's weight must already be another (or the slot gone): the largest is looked for without it. */
+/* The slot's weight must already be another (or the slot gone): the largest is looked for without
+ * it. */
 static void part(struct jt_attribution *a, const struct jt_weight *w)
 {
 	a->crowd.own_sum -= w->own;
@@ -130,13 +133,14 @@ static void part(struct jt_attribution *a, const struct jt_weight *w)
 		find_largest_shared(a);
 }
 
-/* Shares have changed here: whoever stays is off by the error of E here times the change of its share. */
+/* Shares have changed here: whoever stays is off by the error of E here times the change of its
+ * share. */
 static void run_error_clocks(struct jt_attribution *a)
 {
 	double total = (double)(a->crowd.shared + a->crowd.own_sum);
 	double n = (double)JT_MAX(a->crowd.n, 1);
 	struct jt_weighted_error now = { total ? a->crowd.shared / (n * total) : 0,
-					 total ? 1 / total : 0 };
+		                         total ? 1 / total : 0 };
 
 	a->error.shared += a->here.edge_uj * fabs(now.shared - a->share.shared);
 	a->error.own += a->here.edge_uj * fabs(now.own - a->share.own);
@@ -155,7 +159,7 @@ static void settle(struct jt_attribution *a, struct jt_slot *s)
 	s->allocated[s->phase] += jt__vclock_owed(&a->all, &s->all, &s->weight);
 	s->above_floor[s->phase] += jt__vclock_owed(&a->dynamic, &s->dynamic, &s->weight);
 	s->error_uj += (s->weight.shared ? a->error.shared - s->error.shared : 0) +
-		       s->weight.own * (a->error.own - s->error.own);
+	               s->weight.own * (a->error.own - s->error.own);
 	s->all = jt__vclock_stand(&a->all);
 	s->dynamic = jt__vclock_stand(&a->dynamic);
 }
@@ -208,7 +212,7 @@ static uint64_t whole_uj(struct jt_attribution *a, jt_fixed amount)
 }
 
 static enum jt_provenance provenance_of(const struct jt_attribution *a, const struct jt_slot *s,
-					const struct jt_sensor *sensor)
+                                        const struct jt_sensor *sensor)
 {
 	bool alone = a->shared_ns == s->shared_ns, derived = a->here.derived_ns > s->derived_ns;
 
@@ -217,7 +221,7 @@ static enum jt_provenance provenance_of(const struct jt_attribution *a, const st
 
 /* What the charges of all its phases have in common. */
 static struct jt_charge describe(const struct jt_attribution *a, const struct jt_slot *s,
-				 const struct jt_sensor *sensor)
+                                 const struct jt_sensor *sensor)
 {
 	double lasted_ns = (double)(a->watermark_ns - s->entered_ns);
 	double covered_ns = (double)(a->here.covered_ns - s->covered_ns);
@@ -232,11 +236,12 @@ static struct jt_charge describe(const struct jt_attribution *a, const struct jt
 
 /* How far off each joule of it may be: the gain, and its share of what the sensor did not see. */
 static double bound_ratio(const struct jt_attribution *a, const struct jt_slot *s,
-			  const struct jt_sensor *sensor)
+                          const struct jt_sensor *sensor)
 {
 	uint64_t domain_uj = a->here.e_uj - s->e_uj, unseen_uj = a->here.unseen_uj - s->unseen_uj;
 
-	return sensor->gain_ppm * 1e-6 + (unseen_uj && domain_uj ? (double)unseen_uj / (double)domain_uj : 0);
+	return sensor->gain_ppm * 1e-6 +
+	       (unseen_uj && domain_uj ? (double)unseen_uj / (double)domain_uj : 0);
 }
 
 /* The error at the changes belongs to the request as a whole: its last phase carries it. */
@@ -246,7 +251,7 @@ static uint64_t edge_bound_uj(const struct jt_slot *s, int phase)
 }
 
 static void leave(struct jt_attribution *a, struct jt_slot *s, const struct jt_sensor *sensor,
-		  const struct jt_attribution_sink *sink)
+                  const struct jt_attribution_sink *sink)
 {
 	uint64_t request = s->request;
 	struct jt_weight weight = s->weight;
@@ -260,8 +265,10 @@ static void leave(struct jt_attribution *a, struct jt_slot *s, const struct jt_s
 			continue;
 		c.phase = (enum jt_phase)p;
 		c.allocated_uj = whole_uj(a, s->allocated[p]);
-		c.dynamic_uj = s->floor_known ? (uint64_t)(s->above_floor[p] >> JT_FIXED_BITS) : JT_NONE;
-		c.bound_uj = (uint64_t)ceil(jt__fixed_uj(s->allocated[p]) * ratio) + edge_bound_uj(s, p);
+		c.dynamic_uj =
+			s->floor_known ? (uint64_t)(s->above_floor[p] >> JT_FIXED_BITS) : JT_NONE;
+		c.bound_uj =
+			(uint64_t)ceil(jt__fixed_uj(s->allocated[p]) * ratio) + edge_bound_uj(s, p);
 		a->charged_uj += c.allocated_uj;
 		sink->charge(sink->user, &c);
 	}
@@ -272,7 +279,7 @@ static void leave(struct jt_attribution *a, struct jt_slot *s, const struct jt_s
 }
 
 static void apply(struct jt_attribution *a, const struct jt_change *c,
-		  const struct jt_sensor *sensor, const struct jt_attribution_sink *sink)
+                  const struct jt_sensor *sensor, const struct jt_attribution_sink *sink)
 {
 	struct jt_slot *s = jt__slots_find(&a->active, c->request);
 
@@ -291,7 +298,8 @@ static void apply(struct jt_attribution *a, const struct jt_change *c,
 /* The energy of a step with nobody active. */
 static void book_idle(struct jt_attribution *a, uint64_t uj, uint64_t dt_ns)
 {
-	uint64_t floor_uj = a->floor_given ? (uint64_t)((double)a->floor_mw * (double)dt_ns * 1e-6) : uj;
+	uint64_t floor_uj =
+		a->floor_given ? (uint64_t)((double)a->floor_mw * (double)dt_ns * 1e-6) : uj;
 
 	a->idle_uj += JT_MIN(uj, floor_uj);
 	a->unattributed_uj += uj - JT_MIN(uj, floor_uj);
@@ -347,7 +355,9 @@ static void step(struct jt_attribution *a, struct jt_timeline *tl, uint64_t t_ns
 	a->unattributed_uj += late_uj;
 }
 
-/* Knot by knot, so that neither the floor nor what is above it depends on how often we are called. */
+/*
+ * Knot by knot, so that neither the floor nor what is above it depends on how often we are called.
+ */
 static void step_to(struct jt_attribution *a, struct jt_timeline *tl, uint64_t t_ns)
 {
 	while (a->watermark_ns < t_ns) {
@@ -369,7 +379,7 @@ static void begin(struct jt_attribution *a, struct jt_timeline *tl)
 }
 
 void jt_attribution_advance(struct jt_attribution *a, struct jt_timeline *tl, uint64_t watermark_ns,
-			    const struct jt_attribution_sink *sink)
+                            const struct jt_attribution_sink *sink)
 {
 	const struct jt_change *c;
 
@@ -400,7 +410,7 @@ static jt_fixed open_uj(const struct jt_attribution *a, const struct jt_slot *s)
 }
 
 int jt_attribution_peek(const struct jt_attribution *a, uint64_t request,
-			struct jt_charge ret_charges[JT_N_PHASES])
+                        struct jt_charge ret_charges[JT_N_PHASES])
 {
 	const struct jt_slot *s = jt__slots_find(&a->active, request);
 

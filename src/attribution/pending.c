@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Changes come almost in order: several producers, each in order by itself. So a newcomer is moved
- * down a few places at most; if that is not enough, everything is sorted once when next it is asked for.
+ * down a few places at most; if that is not enough, everything is sorted once when next it is asked
+ * for.
  */
 #include <stdlib.h>
 #include <string.h>

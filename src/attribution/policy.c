@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One unit of weight is 5 µJ of an engine step. In a step a decoding sequence computes one token and
- * reads its own KV cache; a prefilling one computes a chunk; all share the reading of the weights and the
- * idle power of the time the step takes. The step is the same for everybody in it, so these joules are the
- * rates at which the clock has to charge.
+ * One unit of weight is 5 µJ of an engine step. In a step a decoding sequence computes one token
+ * and reads its own KV cache; a prefilling one computes a chunk; all share the reading of the
+ * weights and the idle power of the time the step takes. The step is the same for everybody in it,
+ * so these joules are the rates at which the clock has to charge.
  */
 #include <string.h>
 #include "attribution/policy.h"
 
 #define UNITS_PER_J 2e5
-#define SHARED_STEP_TOKENS 8 /* tokens of a typical decode step, for what a mixture of experts reads */
+#define SHARED_STEP_TOKENS                                                                         \
+	8 /* tokens of a typical decode step, for what a mixture of experts reads */
 
 static const char *const names[JT_N_POLICIES] = { "equal", "tokens", "roofline" };
 
@@ -39,11 +40,11 @@ bool jt__policy_parse(const char *name, enum jt_policy *ret_policy)
 void jt__weigher_init(struct jt_weigher *w, enum jt_policy policy)
 {
 	*w = (struct jt_weigher){ .policy = policy,
-				  .max_batch_tokens = 2048,
-				  .prefill_ratio = 0.25,
-				  .decode_ratio = 0.75,
-				  .prefill_s = 0.2,
-				  .decode_s = 3.8 };
+		                  .max_batch_tokens = 2048,
+		                  .prefill_ratio = 0.25,
+		                  .decode_ratio = 0.75,
+		                  .prefill_s = 0.2,
+		                  .decode_s = 3.8 };
 }
 
 static uint32_t units(double v)
@@ -70,9 +71,9 @@ static struct jt_weight by_model(const struct jt_weigher *w, const struct jt_loa
 		own_j = jt__roofline_own_j(&w->arch, &w->gpu, chunk, load->prompt_tokens / 2.0);
 	jt__roofline(&w->arch, &w->gpu, &decode, &cost);
 	shared_j = jt__roofline_shared_j(&w->arch, &w->gpu, SHARED_STEP_TOKENS) +
-		   w->gpu.idle_w * cost.seconds;
+	           w->gpu.idle_w * cost.seconds;
 	return (struct jt_weight){ .shared = units(shared_j * UNITS_PER_J),
-				   .own = units(own_j * UNITS_PER_J) };
+		                   .own = units(own_j * UNITS_PER_J) };
 }
 
 /* Joules over time is power: the ratio of the phases' powers is all that a weight needs. */
@@ -81,7 +82,8 @@ static struct jt_weight by_phase_split(const struct jt_weigher *w, const struct 
 	double all_s = w->prefill_s + w->decode_s;
 
 	if (load->phase == JT_PHASE_DECODE)
-		return (struct jt_weight){ .own = units(1e4 * w->decode_ratio * all_s / w->decode_s) };
+		return (struct jt_weight){ .own = units(1e4 * w->decode_ratio * all_s /
+			                                w->decode_s) };
 	return (struct jt_weight){ .own = units(1e4 * w->prefill_ratio * all_s / w->prefill_s) };
 }
 
@@ -89,9 +91,9 @@ static struct jt_weight in_phase(const struct jt_weigher *w, const struct jt_loa
 {
 	switch (w->policy) {
 	case JT_POLICY_TOKENS:
-		return (struct jt_weight){ .own = load->phase == JT_PHASE_DECODE ?
-							  units(load->choices) :
-							  chunk_tokens(w, load) };
+		return (struct jt_weight){ .own = load->phase == JT_PHASE_DECODE
+			                                  ? units(load->choices)
+			                                  : chunk_tokens(w, load) };
 	case JT_POLICY_ROOFLINE:
 		return w->has_model ? by_model(w, load) : by_phase_split(w, load);
 	default:
@@ -111,7 +113,7 @@ static struct jt_weight in_either_phase(const struct jt_weigher *w, const struct
 	as.phase = JT_PHASE_DECODE;
 	b = in_phase(w, &as);
 	return (struct jt_weight){ .shared = b.shared,
-				   .own = units(prefill * a.own + (1 - prefill) * b.own) };
+		                   .own = units(prefill * a.own + (1 - prefill) * b.own) };
 }
 
 struct jt_weight jt__weigh(const struct jt_weigher *w, const struct jt_load *load)

@@ -21,7 +21,8 @@ struct jt_weigher {
 	bool has_model;            /* arch and gpu are known */
 	struct jt_arch arch;
 	struct jt_gpu gpu;
-	/* Without a model roofline falls back on the part of a request's joules that each phase takes, … */
+	/* Without a model roofline falls back on the part of a request's joules that each phase
+	 * takes, … */
 	double prefill_ratio;
 	double decode_ratio;
 	/* … over the time it takes, as seen so far. */
@@ -29,7 +30,9 @@ struct jt_weigher {
 	double decode_s;
 };
 
-/* What it does, as records have it: a policy's name, or "phase_split" for roofline without a model. */
+/*
+ * What it does, as records have it: a policy's name, or "phase_split" for roofline without a model.
+ */
 const char *jt__weigher_name(const struct jt_weigher *w);
 
 /* The defaults: 25 % of the joules and, until requests were seen, 5 % of the time in prefill. */
@@ -41,7 +44,7 @@ struct jt_load {
 	uint32_t prompt_tokens;  /* known or estimated */
 	uint32_t context_tokens; /* prompt and output so far */
 	uint32_t choices;        /* sequences that decode together */
-	bool phase_unknown;      /* somewhere between accepted and finished: the mean of both phases */
+	bool phase_unknown; /* somewhere between accepted and finished: the mean of both phases */
 };
 
 struct jt_weight jt__weigh(const struct jt_weigher *w, const struct jt_load *load);

@@ -8,7 +8,8 @@ static uint64_t part_of(uint64_t whole_uj, double part)
 }
 
 /* The engine's prefill ended with the first token; before it the request waited. */
-static const char *split_queue_from_prefill(const struct jt_phase_times *t, uint64_t uj[JT_N_PHASES])
+static const char *split_queue_from_prefill(const struct jt_phase_times *t,
+                                            uint64_t uj[JT_N_PHASES])
 {
 	uint64_t span = t->span_ns[JT_PHASE_PREFILL], prefill = t->engine_ns[JT_PHASE_PREFILL];
 	uint64_t queue_uj;

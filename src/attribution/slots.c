@@ -93,11 +93,12 @@ void jt__slots_remove(struct jt_slots *s, struct jt_slot *slot)
 
 	if (last != slot)
 		s->index[bucket_holding(s, last->request)] = (uint32_t)(slot - s->slots) + 1;
-	/* close the hole: what hashed before it and stands behind it moves up (Knuth 6.4, algorithm R) */
+	/* close the hole: what hashed before it and stands behind it moves up (Knuth 6.4, algorithm
+	 * R) */
 	for (uint32_t b = next_bucket(s, hole); s->index[b]; b = next_bucket(s, b)) {
-		uint64_t request = s->index[b] - 1 == (uint32_t)(slot - s->slots) ?
-					   last->request :
-					   s->slots[s->index[b] - 1].request;
+		uint64_t request = s->index[b] - 1 == (uint32_t)(slot - s->slots)
+		                           ? last->request
+		                           : s->slots[s->index[b] - 1].request;
 		uint32_t home = bucket_of(s, request);
 
 		if (((b - home) & mask) >= ((b - hole) & mask)) {

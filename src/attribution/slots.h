@@ -9,9 +9,9 @@ struct jt_slot {
 	uint64_t request;
 	struct jt_weight weight;
 	enum jt_phase phase;
-	uint32_t phases_seen;       /* bit per phase it has been in */
-	bool floor_known;           /* for the whole time */
-	struct jt_vstand all;       /* both clocks where it was last settled */
+	uint32_t phases_seen; /* bit per phase it has been in */
+	bool floor_known;     /* for the whole time */
+	struct jt_vstand all; /* both clocks where it was last settled */
 	struct jt_vstand dynamic;
 	jt_fixed allocated[JT_N_PHASES];
 	jt_fixed above_floor[JT_N_PHASES];
@@ -19,14 +19,14 @@ struct jt_slot {
 	uint64_t entered_ns;
 	uint64_t covered_ns;
 	uint64_t derived_ns;
-	uint64_t shared_ns;         /* time during which two or more were active */
+	uint64_t shared_ns; /* time during which two or more were active */
 	uint64_t unseen_uj;
 	uint64_t e_uj;
 	struct jt_weighted_error {
 		double shared;
 		double own;
-	} error;                    /* the error clocks where it was last settled, see attribute.c */
-	double error_uj;            /* settled so far */
+	} error;         /* the error clocks where it was last settled, see attribute.c */
+	double error_uj; /* settled so far */
 };
 
 struct jt_slots {
@@ -39,8 +39,10 @@ struct jt_slots {
 int jt__slots_reserve(struct jt_slots *s, size_t n); /* room for @n in all; JT_ENOMEM */
 struct jt_slot *jt__slots_find(const struct jt_slots *s, uint64_t request); /* NULL: none */
 void jt__slots_expect(const struct jt_slots *s, uint64_t request); /* it will be asked for next */
-struct jt_slot *jt__slots_add(struct jt_slots *s, uint64_t request); /* there must be room; zeroed */
-void jt__slots_remove(struct jt_slots *s, struct jt_slot *slot); /* moves another slot into its place */
+struct jt_slot *jt__slots_add(struct jt_slots *s,
+                              uint64_t request); /* there must be room; zeroed */
+void jt__slots_remove(struct jt_slots *s,
+                      struct jt_slot *slot); /* moves another slot into its place */
 void jt__slots_fini(struct jt_slots *s);
 
 #endif

@@ -80,7 +80,7 @@ static inline struct jt_vstand jt__vclock_stand(const struct jt_vclock *v)
 
 /* What a request of weight @w owes since @from. */
 static inline jt_fixed jt__vclock_owed(const struct jt_vclock *v, const struct jt_vstand *from,
-				       const struct jt_weight *w)
+                                       const struct jt_weight *w)
 {
 	return (v->shared - from->shared) * (w->shared != 0) + (v->own - from->own) * w->own;
 }

@@ -16,7 +16,7 @@
 #define JT_NS_PER_US UINT64_C(1000)
 
 /* The struct of @type whose member @member is at @ptr. */
-#define jt_container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define jt_container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 #if defined(__GNUC__)
 #define JT_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
@@ -28,7 +28,8 @@
 int jt__fail(struct jt_error *err, int status, const char *where, const char *fmt, ...)
 	JT_PRINTF(4, 5);
 
-/* calloc and realloc behind one hook, so that a test can fail the nth call; NULL when out of memory. */
+/* calloc and realloc behind one hook, so that a test can fail the nth call; NULL when out of
+ * memory. */
 void *jt__alloc(size_t n, size_t size);
 void *jt__realloc(void *p, size_t n, size_t size);
 void jt__free(void *p);

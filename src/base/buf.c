@@ -131,7 +131,12 @@ void jt__buf_consume(struct jt_buf *b, size_t n)
 /* RFC 3629: no overlong forms, no surrogates. */
 size_t jt__utf8_len(const unsigned char *p, size_t n)
 {
-	size_t need = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
+	size_t need = p[0] < 0x80   ? 1
+	              : p[0] < 0xc2 ? 0
+	              : p[0] < 0xe0 ? 2
+	              : p[0] < 0xf0 ? 3
+	              : p[0] < 0xf5 ? 4
+	                            : 0;
 
 	if (!need || need > n)
 		return 0;

@@ -13,8 +13,8 @@ struct jt_buf {
 	size_t begin; /* first byte not yet consumed */
 	size_t end;
 	size_t capacity;
-	size_t max;   /* bytes it may hold */
-	bool failed;  /* an append did not fit or could not be allocated */
+	size_t max;  /* bytes it may hold */
+	bool failed; /* an append did not fit or could not be allocated */
 };
 
 void jt__buf_init(struct jt_buf *b, size_t max); /* allocates nothing */
@@ -35,8 +35,8 @@ int jt__buf_printf(struct jt_buf *b, const char *fmt, ...) JT_PRINTF(2, 3);
 char *jt__buf_reserve(struct jt_buf *b, size_t n);
 void jt__buf_commit(struct jt_buf *b, size_t n);
 void jt__buf_consume(struct jt_buf *b, size_t n);
-void jt__buf_clear(struct jt_buf *b);  /* keeps the memory */
-void jt__buf_reset(struct jt_buf *b);  /* gives the memory back */
+void jt__buf_clear(struct jt_buf *b); /* keeps the memory */
+void jt__buf_reset(struct jt_buf *b); /* gives the memory back */
 
 /* Length of the UTF-8 sequence that @p begins with, 0 if it does not begin with one; n > 0. */
 size_t jt__utf8_len(const unsigned char *p, size_t n);

@@ -9,8 +9,8 @@ const char *jt_strerror(int status)
 	switch (status) {
 	case JT_OK:
 		return "success";
-#define JT_X(name, value, text) \
-	case name: \
+#define JT_X(name, value, text)                                                                    \
+	case name:                                                                                 \
 		return text;
 		JT_ERROR_MAP(JT_X)
 #undef JT_X

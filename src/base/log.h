@@ -10,7 +10,8 @@
 
 enum jt_log_level { JT_LOG_NONE, JT_LOG_ERROR, JT_LOG_WARN, JT_LOG_INFO, JT_LOG_DEBUG };
 
-typedef void (*jt_log_fn)(void *user, enum jt_log_level level, const char *module, const char *text);
+typedef void (*jt_log_fn)(void *user, enum jt_log_level level, const char *module,
+                          const char *text);
 
 /* Set before threads start. @fn NULL: stderr. */
 void jt_log_set(enum jt_log_level level, jt_log_fn fn, void *user);

@@ -4,7 +4,7 @@
 const char *jt_provenance_name(enum jt_provenance p)
 {
 	static const char *const names[JT_N_PROVENANCES] = { "measured", "derived", "modelled",
-							     "predicted" };
+		                                             "predicted" };
 
 	return (unsigned)p < JT_N_PROVENANCES ? names[p] : "unknown";
 }

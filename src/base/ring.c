@@ -10,7 +10,7 @@ struct jt_ring {
 	/* Each index is written by one side only. */
 	_Atomic size_t tail; /* producer */
 	_Atomic uint64_t dropped;
-	char line[64]; /* keeps the two sides off each other's cache line */
+	char line[64];       /* keeps the two sides off each other's cache line */
 	_Atomic size_t head; /* consumer */
 	_Alignas(max_align_t) char items[];
 };

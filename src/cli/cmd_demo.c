@@ -18,7 +18,8 @@
 #include "ledger/ledger.h"
 
 #define MAX_REQUESTS 200
-#define IDLE_NS (1500 * JT_NS_PER_MS) /* before and after the load: the idle floor is learned from it */
+#define IDLE_NS                                                                                    \
+	(1500 * JT_NS_PER_MS) /* before and after the load: the idle floor is learned from it */
 
 struct args {
 	uint64_t requests;
@@ -67,7 +68,8 @@ static void on_progress(void *user, size_t n_over)
 
 static void sleep_ns(uint64_t ns)
 {
-	struct timespec ts = { .tv_sec = (time_t)(ns / JT_NS_PER_S), .tv_nsec = (long)(ns % JT_NS_PER_S) };
+	struct timespec ts = { .tv_sec = (time_t)(ns / JT_NS_PER_S),
+		               .tv_nsec = (long)(ns % JT_NS_PER_S) };
 
 	nanosleep(&ts, NULL);
 }
@@ -76,7 +78,7 @@ static void sleep_ns(uint64_t ns)
 static const char *architecture(void)
 {
 	static const char *const places[] = { JT_SOURCE_DATA "/models/llama-3.1-8b.json",
-					      JT_DATA_DIR "/models/llama-3.1-8b.json" };
+		                              JT_DATA_DIR "/models/llama-3.1-8b.json" };
 
 	for (size_t i = 0; i < JT_ARRAY_LEN(places); i++)
 		if (access(places[i], R_OK) == 0)
@@ -95,15 +97,16 @@ static int configure(struct demo *d, struct jt_error *err)
 	strcpy(d->config->listen, "127.0.0.1:0");
 	strcpy(d->config->admin, "127.0.0.1:0");
 	d->config->workers = 1;
-	jt__copy_text(d->config->metering.policy, sizeof(d->config->metering.policy), d->args->policy,
-		      strlen(d->args->policy));
-	snprintf(upstream, sizeof(upstream), "http://%s=demo:0", jt__demo_engine_address(d->engine));
+	jt__copy_text(d->config->metering.policy, sizeof(d->config->metering.policy),
+	              d->args->policy, strlen(d->args->policy));
+	snprintf(upstream, sizeof(upstream), "http://%s=demo:0",
+	         jt__demo_engine_address(d->engine));
 	status = jt__config_add_upstream(d->config, upstream, err);
 	d->config->upstreams[0].max_batch_tokens = engine.node.max_batch_tokens;
 	if (status == JT_OK)
 		jt__copy_text(d->config->upstreams[0].architecture,
-			      sizeof(d->config->upstreams[0].architecture), architecture(),
-			      strlen(architecture()));
+		              sizeof(d->config->upstreams[0].architecture), architecture(),
+		              strlen(architecture()));
 	return status;
 }
 
@@ -111,7 +114,9 @@ static int start(struct demo *d, struct jt_error *err)
 {
 	static const struct jt_source_ops *const sources[] = { &jt__source_demo, NULL };
 	struct jt_demo_options engine = jt__demo_defaults();
-	struct jt_gateway_options o = { .extra_sources = sources, .on_record = on_record, .user = d };
+	struct jt_gateway_options o = { .extra_sources = sources,
+		                        .on_record = on_record,
+		                        .user = d };
 	int status;
 
 	status = jt__demo_engine_start(&engine, &d->engine, err);
@@ -129,7 +134,7 @@ static void gather_truth(struct demo *d)
 {
 	for (size_t i = 0; i < d->args->requests; i++)
 		d->rows[i].has_truth = jt__demo_engine_truth(d->engine, d->requests[i].id,
-							     &d->rows[i].truth) == JT_OK;
+		                                             &d->rows[i].truth) == JT_OK;
 }
 
 static int run_load(struct demo *d, struct jt_error *err)
@@ -141,8 +146,8 @@ static int run_load(struct demo *d, struct jt_error *err)
 	jt__load_plan(d->requests, n, d->args->seed, n * 450 * JT_NS_PER_MS);
 	d->progress = (struct jt_progress){ .label = "requests", .total = n };
 	sleep_ns(IDLE_NS);
-	status = jt__load_run(jt__gateway_address(d->gateway), engine.model, d->requests, n, on_progress,
-			      d, err);
+	status = jt__load_run(jt__gateway_address(d->gateway), engine.model, d->requests, n,
+	                      on_progress, d, err);
 	jt__progress_end(&d->progress);
 	sleep_ns(IDLE_NS);
 	gather_truth(d);
@@ -234,18 +239,24 @@ static void print_table(const struct demo *d)
 	struct errors e = measure_errors(d);
 	const struct jt_account *a = &d->account;
 
-	printf("A built-in engine (Llama-3.1-8B on a simulated %s) behind the gateway. Its device is modelled:\n"
-	       "every joule below is, but it is metered, split and accounted as a real one would be.\n\n",
+	printf("A built-in engine (Llama-3.1-8B on a simulated %s) behind the gateway. Its device "
+	       "is modelled:\n"
+	       "every joule below is, but it is metered, split and accounted as a real one would "
+	       "be.\n\n",
 	       jt__demo_engine_gpu(d->engine)->name);
-	printf("%-8s %-10s%7s%7s%8s%11s%10s%9s%9s  %-11s%8s %8s\n", "request", "class", "prompt", "output",
-	       "TTFT s", "prefill J", "decode J", "J/token", "bound J", "provenance", "true J", "error");
+	printf("%-8s %-10s%7s%7s%8s%11s%10s%9s%9s  %-11s%8s %8s\n", "request", "class", "prompt",
+	       "output", "TTFT s", "prefill J", "decode J", "J/token", "bound J", "provenance",
+	       "true J", "error");
 	for (size_t i = 0; i < d->args->requests; i++)
 		if (d->rows[i].has_record)
 			print_row(&d->rows[i]);
-	printf("\nrequests %.3f J + idle %.3f J + unattributed %.3f J = meter %.3f J  (off by %lld uJ)\n",
-	       (double)a->requests_uj * 1e-6, (double)a->idle_uj * 1e-6, (double)a->unattributed_uj * 1e-6,
-	       (double)a->meter_uj * 1e-6, (long long)a->error_uj);
-	printf("against the node's own truth: mean error %.1f %%, worst %.1f %% of a request; all %zu together "
+	printf("\nrequests %.3f J + idle %.3f J + unattributed %.3f J = meter %.3f J  (off by %lld "
+	       "uJ)\n",
+	       (double)a->requests_uj * 1e-6, (double)a->idle_uj * 1e-6,
+	       (double)a->unattributed_uj * 1e-6, (double)a->meter_uj * 1e-6,
+	       (long long)a->error_uj);
+	printf("against the node's own truth: mean error %.1f %%, worst %.1f %% of a request; all "
+	       "%zu together "
 	       "%+.2f %%\n",
 	       e.mean_ratio * 100, e.max_ratio * 100, e.n, (e.sum_j / e.true_j - 1) * 100);
 	printf("\nThe real thing: jouletap serve -u http://127.0.0.1:8000 in front of your engine; "
@@ -278,7 +289,8 @@ static int print_json(const struct demo *d, struct jt_error *err)
 	jt__json_micro(&b, d->account.unattributed_uj);
 	jt__buf_append_text(&b, ",\"meter_j\":");
 	jt__json_micro(&b, d->account.meter_uj);
-	jt__buf_printf(&b, ",\"error_uj\":%lld},\"mean_error_ratio\":", (long long)d->account.error_uj);
+	jt__buf_printf(&b,
+	               ",\"error_uj\":%lld},\"mean_error_ratio\":", (long long)d->account.error_uj);
 	jt__json_double(&b, e.mean_ratio);
 	jt__buf_append_text(&b, ",\"max_error_ratio\":");
 	jt__json_double(&b, e.max_ratio);
@@ -334,13 +346,17 @@ const struct jt_command jt__cmd_demo = {
 	.name = "demo",
 	.what = "joules per request of a built-in engine, where there is no GPU at hand",
 	.operands = "",
-	.text = "Starts a simulated serving node behind an OpenAI-compatible interface on loopback, puts the "
-		"gateway in front of it, sends a short mixed load through, and shows what each request "
-		"took in prefill and decode, the account of the whole, and how far the split is from what "
+	.text = "Starts a simulated serving node behind an OpenAI-compatible interface on "
+		"loopback, puts the "
+		"gateway in front of it, sends a short mixed load through, and shows what each "
+		"request "
+		"took in prefill and decode, the account of the whole, and how far the split is "
+		"from what "
 		"the node knows to be true. Nothing here is measured, and the table says so.",
-	.examples = "jouletap demo\n"
-		    "jouletap demo --policy equal  # a simpler split, and what it costs in accuracy\n"
-		    "jouletap demo --json\n",
+	.examples =
+		"jouletap demo\n"
+		"jouletap demo --policy equal  # a simpler split, and what it costs in accuracy\n"
+		"jouletap demo --json\n",
 	.options = options,
 	.args_size = sizeof(struct args),
 	.run = run,

@@ -149,7 +149,8 @@ static int compute(const struct jt_track *t, const struct window *windows, size_
 	struct jt_timeline *tl;
 	int status;
 
-	/* a sample makes at most two knots; nothing may be dropped before the windows are asked for
+	/*
+	 * a sample makes at most two knots; nothing may be dropped before the windows are asked for
 	 */
 	status = jt_timeline_new(&t->info.sensor, 2 * t->n + 16, &tl, err);
 	if (status < 0)

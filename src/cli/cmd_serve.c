@@ -21,12 +21,13 @@ struct args {
 };
 
 static int override(const char *what, const char *text, char *member, size_t size,
-		    struct jt_error *err)
+                    struct jt_error *err)
 {
 	if (!text)
 		return JT_OK;
 	if (!jt__config_is_address(text) || !jt__copy_text(member, size, text, strlen(text)))
-		return jt__fail(err, JT_EINVAL, "serve", "'--%s' takes HOST:PORT, not '%s'", what, text);
+		return jt__fail(err, JT_EINVAL, "serve", "'--%s' takes HOST:PORT, not '%s'", what,
+		                text);
 	return JT_OK;
 }
 
@@ -52,7 +53,8 @@ static void warn_of_inactive_keys(const struct jt_config *cfg)
 
 	jt__buf_init(&text, 1 << 16);
 	if (jt__config_inactive(cfg, &text))
-		fprintf(stderr, "jouletap: warning: %.*s\n", (int)jt__buf_len(&text), jt__buf_bytes(&text));
+		fprintf(stderr, "jouletap: warning: %.*s\n", (int)jt__buf_len(&text),
+		        jt__buf_bytes(&text));
 	jt__buf_fini(&text);
 }
 
@@ -61,25 +63,27 @@ static void tell_what_is_metered(struct jt_gateway *g, struct jt_meter *m)
 	const char *source, *why;
 	bool measured = false;
 
-	fprintf(stderr, "jouletap: serving on http://%s, admin on http://%s\n", jt__gateway_address(g),
-		jt__gateway_admin_address(g));
+	fprintf(stderr, "jouletap: serving on http://%s, admin on http://%s\n",
+	        jt__gateway_address(g), jt__gateway_admin_address(g));
 	for (size_t i = 0; i < jt_meter_n_domains(m); i++) {
 		const struct jt_domain *d = jt_meter_domain(m, i);
 
-		fprintf(stderr, "jouletap: metering %s: %s (%s, %s)\n", d->name, d->device, d->source,
-			jt_provenance_name(d->sensor.provenance));
+		fprintf(stderr, "jouletap: metering %s: %s (%s, %s)\n", d->name, d->device,
+		        d->source, jt_provenance_name(d->sensor.provenance));
 		log_info("%s: sensor %s, updated every %.0f ms, %s%s%s", d->name, d->sensor.name,
-			 (double)d->sensor.update_ns * 1e-6,
-			 d->valid & JT_HAS_ENERGY ? "with an energy counter" : "power readings only",
-			 *d->missing ? "; " : "", d->missing);
+		         (double)d->sensor.update_ns * 1e-6,
+		         d->valid & JT_HAS_ENERGY ? "with an energy counter"
+		                                  : "power readings only",
+		         *d->missing ? "; " : "", d->missing);
 		measured |= d->sensor.provenance == JT_MEASURED;
 	}
 	/* where nothing is measured the gateway has warned of them */
 	for (size_t i = 0; measured && jt_meter_absent(m, i, &source, &why) == JT_OK; i++)
 		log_info("no %s: %s", source, why);
 	if (!jt_meter_n_domains(m))
-		fprintf(stderr, "jouletap: warning: nothing can be metered here: joules will be null; "
-				"`jouletap devices` says why\n");
+		fprintf(stderr,
+		        "jouletap: warning: nothing can be metered here: joules will be null; "
+		        "`jouletap devices` says why\n");
 }
 
 static void log_upstream(const struct jt_config_upstream *u)
@@ -92,7 +96,7 @@ static void log_upstream(const struct jt_config_upstream *u)
 	if (!u->n_domains)
 		jt__buf_append_text(&domains, " default");
 	log_info("upstream '%s': %s, models: %zu%s, domains:%.*s", u->name, u->url, u->n_models,
-		 u->n_models ? "" : " (any)", (int)jt__buf_len(&domains), jt__buf_bytes(&domains));
+	         u->n_models ? "" : " (any)", (int)jt__buf_len(&domains), jt__buf_bytes(&domains));
 	jt__buf_fini(&domains);
 }
 
@@ -100,13 +104,13 @@ static void log_upstream(const struct jt_config_upstream *u)
 static void log_settings(const struct jt_config *cfg)
 {
 	log_info("listen %s, admin %s, %llu workers", cfg->listen, cfg->admin,
-		 (unsigned long long)cfg->workers);
+	         (unsigned long long)cfg->workers);
 	for (size_t i = 0; i < cfg->n_upstreams; i++)
 		log_upstream(&cfg->upstreams[i]);
 	log_info("sampling every %.0f ms, policy %s, access log %s, recording %s",
-		 (double)cfg->metering.poll_interval_ns * 1e-6, cfg->metering.policy,
-		 *cfg->telemetry.access_log ? cfg->telemetry.access_log : "none",
-		 *cfg->metering.recording ? cfg->metering.recording : "none");
+	         (double)cfg->metering.poll_interval_ns * 1e-6, cfg->metering.policy,
+	         *cfg->telemetry.access_log ? cfg->telemetry.access_log : "none",
+	         *cfg->metering.recording ? cfg->metering.recording : "none");
 }
 
 /* Until the first of SIGINT and SIGTERM; SIGHUP opens the logs again. */
@@ -144,7 +148,8 @@ static int serve(const struct jt_config *cfg, struct jt_error *err)
 	fprintf(stderr, "jouletap: draining; once more to cut what still runs\n");
 	pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
 	if (!jt__gateway_stop(g, cfg->timeouts.drain_ns))
-		fprintf(stderr, "jouletap: warning: requests still running after the drain time were cut\n");
+		fprintf(stderr, "jouletap: warning: requests still running after the drain time "
+		                "were cut\n");
 	jt__gateway_free(g);
 	return JT_OK;
 }
@@ -158,13 +163,14 @@ static int check_or_serve(const struct args *a, const struct jt_config *cfg, str
 		return status;
 	if (!a->check && !cfg->n_upstreams)
 		return jt__fail(err, JT_EINVAL, "serve",
-				"no upstream: add `upstreams:` to the file, or --upstream "
-				"http://127.0.0.1:8000");
+		                "no upstream: add `upstreams:` to the file, or --upstream "
+		                "http://127.0.0.1:8000");
 	if (!a->check)
 		return serve(cfg, err);
 	printf("%s: ok\n", name);
 	if (!cfg->n_upstreams)
-		fprintf(stderr, "jouletap: warning: no upstream: serve needs one, here or by --upstream\n");
+		fprintf(stderr,
+		        "jouletap: warning: no upstream: serve needs one, here or by --upstream\n");
 	return JT_OK;
 }
 
@@ -205,18 +211,24 @@ const struct jt_command jt__cmd_serve = {
 	.name = "serve",
 	.what = "run the gateway: relay requests to engines and meter each one's joules",
 	.operands = "",
-	.text = "Stands in front of one or more OpenAI-compatible engines and passes requests through, "
-		"streams byte for byte. Meanwhile it samples what the engines' devices use and splits "
+	.text = "Stands in front of one or more OpenAI-compatible engines and passes requests "
+		"through, "
+		"streams byte for byte. Meanwhile it samples what the engines' devices use and "
+		"splits "
 		"that energy over the requests and their phases, prefill and decode.\n\n"
-		"A client that sends `x-jouletap-energy: 1` finds its joules in `usage.energy` of the "
+		"A client that sends `x-jouletap-energy: 1` finds its joules in `usage.energy` of "
+		"the "
 		"answer, provisional, and final at GET /v1/energy/{x-jouletap-request-id}. All "
-		"requests go to the access log, see jouletap-record(5), and to /metrics on the admin "
+		"requests go to the access log, see jouletap-record(5), and to /metrics on the "
+		"admin "
 		"port. `x-jouletap-task-class` and `x-jouletap-tenant` label a request.\n\n"
-		"SIGTERM and SIGINT stop accepting and let running requests end, SIGHUP opens the access "
+		"SIGTERM and SIGINT stop accepting and let running requests end, SIGHUP opens the "
+		"access "
 		"log again.",
-	.examples = "jouletap serve -u http://127.0.0.1:8000  # in front of an engine on this machine\n"
-		    "jouletap serve -c jouletap.yaml --check  # is the file right?\n"
-		    "jouletap serve -c jouletap.yaml\n",
+	.examples =
+		"jouletap serve -u http://127.0.0.1:8000  # in front of an engine on this machine\n"
+		"jouletap serve -c jouletap.yaml --check  # is the file right?\n"
+		"jouletap serve -c jouletap.yaml\n",
 	.options = options,
 	.args_size = sizeof(struct args),
 	.run = run,

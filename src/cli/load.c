@@ -47,8 +47,10 @@ void jt__load_plan(struct jt_load_request *requests, size_t n, uint64_t seed, ui
 		snprintf(r->id, sizeof(r->id), "demo-%02zu", i + 1);
 		r->at_ns = spread_ns * i / n + jt__rng_below(&rng, spread_ns / n + 1);
 		r->task_class = mix[kind].task_class;
-		r->prompt_words = mix[kind].words + (uint32_t)jt__rng_below(&rng, mix[kind].more_words);
-		r->max_tokens = mix[kind].tokens + (uint32_t)jt__rng_below(&rng, mix[kind].more_tokens);
+		r->prompt_words =
+			mix[kind].words + (uint32_t)jt__rng_below(&rng, mix[kind].more_words);
+		r->max_tokens =
+			mix[kind].tokens + (uint32_t)jt__rng_below(&rng, mix[kind].more_tokens);
 		r->stream = i % 6 != 4;
 	}
 }
@@ -60,14 +62,19 @@ static void compose(struct jt_buf *b, const struct run *run, const struct jt_loa
 	jt__buf_init(&body, 1 << 20);
 	jt__buf_append_text(&body, "{\"model\":");
 	jt__json_string(&body, run->model, strlen(run->model));
-	jt__buf_printf(&body, ",\"max_tokens\":%u,\"stream\":%s,\"messages\":[{\"role\":\"user\",\"content\":\"",
-		       r->max_tokens, r->stream ? "true" : "false");
+	jt__buf_printf(
+		&body,
+		",\"max_tokens\":%u,\"stream\":%s,\"messages\":[{\"role\":\"user\",\"content\":\"",
+		r->max_tokens, r->stream ? "true" : "false");
 	for (uint32_t i = 0; i < r->prompt_words; i++)
 		jt__buf_append_text(&body, "word ");
 	jt__buf_append_text(&body, "\"}]}");
-	jt__buf_printf(b, "POST /v1/chat/completions HTTP/1.1\r\nHost: demo\r\nContent-Type: application/json\r\n"
-			  "x-request-id: %s\r\nx-jouletap-task-class: %s\r\nContent-Length: %zu\r\n\r\n",
-		       r->id, r->task_class, jt__buf_len(&body));
+	jt__buf_printf(
+		b,
+		"POST /v1/chat/completions HTTP/1.1\r\nHost: demo\r\nContent-Type: "
+		"application/json\r\n"
+		"x-request-id: %s\r\nx-jouletap-task-class: %s\r\nContent-Length: %zu\r\n\r\n",
+		r->id, r->task_class, jt__buf_len(&body));
 	jt__buf_append(b, jt__buf_bytes(&body), jt__buf_len(&body));
 	jt__buf_fini(&body);
 }
@@ -132,18 +139,20 @@ static int open_pool(struct run *run, const char *address, struct jt_error *err)
 }
 
 int jt__load_run(const char *address, const char *model, struct jt_load_request *requests, size_t n,
-		 void (*progress)(void *user, size_t n_over), void *user, struct jt_error *err)
+                 void (*progress)(void *user, size_t n_over), void *user, struct jt_error *err)
 {
 	struct run run = { .model = model, .n = n, .progress = progress, .user = user };
 	struct flight *flights = jt__alloc(n, sizeof(*flights));
 	uint64_t start = jt__now_ns();
-	int status = flights ? jt__loop_new(&run.loop, err) :
-			       jt__fail(err, JT_ENOMEM, "demo", "out of memory");
+	int status = flights ? jt__loop_new(&run.loop, err)
+	                     : jt__fail(err, JT_ENOMEM, "demo", "out of memory");
 
 	if (status == JT_OK)
 		status = open_pool(&run, address, err);
 	for (size_t i = 0; i < n && status == JT_OK; i++) {
-		flights[i] = (struct flight){ .run = &run, .request = &requests[i], .timer.fn = on_time };
+		flights[i] = (struct flight){ .run = &run,
+			                      .request = &requests[i],
+			                      .timer.fn = on_time };
 		if (jt__timer_set(run.loop, &flights[i].timer, start + requests[i].at_ns) < 0)
 			status = jt__fail(err, JT_ENOMEM, "demo", "out of memory");
 	}

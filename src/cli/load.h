@@ -5,7 +5,7 @@
 #include "base/base.h"
 
 struct jt_load_request {
-	char id[64]; /* sent as x-request-id */
+	char id[64];    /* sent as x-request-id */
 	uint64_t at_ns; /* after the start */
 	uint32_t prompt_words;
 	uint32_t max_tokens;
@@ -22,6 +22,6 @@ void jt__load_plan(struct jt_load_request *requests, size_t n, uint64_t seed, ui
  * the number of those that are over.
  */
 int jt__load_run(const char *address, const char *model, struct jt_load_request *requests, size_t n,
-		 void (*progress)(void *user, size_t n_over), void *user, struct jt_error *err);
+                 void (*progress)(void *user, size_t n_over), void *user, struct jt_error *err);
 
 #endif

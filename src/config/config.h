@@ -124,7 +124,8 @@ int jt__config_add_upstream(struct jt_config *cfg, const char *text, struct jt_e
 /* "HOST:PORT" or "[ADDRESS]:PORT". */
 bool jt__config_is_address(const char *text);
 
-/* Appends one sentence naming the keys that were given but do not act yet; false if there are none.
+/*
+ * Appends one sentence naming the keys that were given but do not act yet; false if there are none.
  */
 bool jt__config_inactive(const struct jt_config *cfg, struct jt_buf *b);
 

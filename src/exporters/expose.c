@@ -63,7 +63,8 @@ static void number(struct jt_buf *b, double v)
 		jt__json_double(b, v);
 }
 
-/* OpenMetrics wants boundaries written as floats, so that "1.0" names the same series everywhere.
+/*
+ * OpenMetrics wants boundaries written as floats, so that "1.0" names the same series everywhere.
  */
 static void boundary(struct jt_expose *e, double v)
 {

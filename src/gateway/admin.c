@@ -16,23 +16,26 @@ static bool wants_openmetrics(const struct jt_head *head)
 
 static void reply_metrics(struct jt_books *b, struct jt_exchange *ex)
 {
-	struct jt_metrics_extra x = { .n_in_flight = b->n_in_flight, .n_notes_lost = b->n_notes_lost };
+	struct jt_metrics_extra x = { .n_in_flight = b->n_in_flight,
+		                      .n_notes_lost = b->n_notes_lost };
 	bool openmetrics = wants_openmetrics(jt__exchange_head(ex));
 	struct jt_buf text;
 
 	for (size_t i = 0; i < b->n_workers; i++)
 		x.n_unmetered += b->workers[i].n_unmetered;
 	x.n_lines_lost = (b->access_log ? jt__lines_lost(b->access_log) : 0) +
-			 (b->recording ? jt__lines_lost(b->recording) : 0);
+	                 (b->recording ? jt__lines_lost(b->recording) : 0);
 	jt__buf_init(&text, MAX_SCRAPE);
 	jt__metrics_render(b->metrics, b->meter, &x, openmetrics, &text);
 	if (text.failed)
-		jt__exchange_reply_error(ex, 500, "too_large", "the scrape does not fit into 16 MiB");
+		jt__exchange_reply_error(ex, 500, "too_large",
+		                         "the scrape does not fit into 16 MiB");
 	else
-		jt__exchange_reply(ex, 200,
-				   openmetrics ? "application/openmetrics-text; version=1.0.0; charset=utf-8" :
-						 "text/plain; version=0.0.4; charset=utf-8",
-				   jt__buf_bytes(&text), jt__buf_len(&text));
+		jt__exchange_reply(
+			ex, 200,
+			openmetrics ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+				    : "text/plain; version=0.0.4; charset=utf-8",
+			jt__buf_bytes(&text), jt__buf_len(&text));
 	jt__buf_fini(&text);
 }
 

@@ -42,8 +42,8 @@ static void on_record(void *user, const struct jt_record *r)
 	char status[24], prompt[24], output[24];
 
 	log_debug("request '%s' is over: %s, status %s, tokens %s in, %s out", r->id, r->outcome,
-		  count(r->http_status, status), count(r->prompt_tokens, prompt),
-		  count(r->completion_tokens, output));
+	          count(r->http_status, status), count(r->prompt_tokens, prompt),
+	          count(r->completion_tokens, output));
 	jt__metrics_record(b->metrics, r);
 	jt__memory_final(b->memory, jt__loop_now_ns(b->loop), r);
 	if (b->access_log) {
@@ -72,7 +72,8 @@ static void on_sample(void *user, const struct jt_sample *s)
 	if (!b->recording || s->begin_ns < b->origin_ns)
 		return;
 	jt__buf_clear(&b->line);
-	jt__recording_put_sample(&b->line, b->origin_ns, jt_meter_domain(b->meter, s->domain)->name, s);
+	jt__recording_put_sample(&b->line, b->origin_ns, jt_meter_domain(b->meter, s->domain)->name,
+	                         s);
 	record_line(b);
 }
 
@@ -220,7 +221,8 @@ static void on_tick(struct jt_timer *t)
 	jt_meter_advance(b->meter, now, now - SLACK_NS);
 	if (b->stopping && !b->stopping_since_ns)
 		b->stopping_since_ns = now;
-	if (b->stopping && (!jt_meter_n_unsettled(b->meter) || now > b->stopping_since_ns + SETTLE_NS))
+	if (b->stopping &&
+	    (!jt_meter_n_unsettled(b->meter) || now > b->stopping_since_ns + SETTLE_NS))
 		jt__loop_stop(b->loop);
 	else
 		jt__timer_set(b->loop, t, jt__loop_now_ns(b->loop) + TICK_NS);
@@ -240,7 +242,7 @@ static void on_wake(void *user)
 /* ---- opening ---- */
 
 static int open_meter(struct jt_books *b, const struct jt_source_ops *const *extra,
-		      struct jt_error *err)
+                      struct jt_error *err)
 {
 	const struct jt_config *c = b->config;
 	struct jt_meter_options o = JT_METER_OPTIONS_INIT;
@@ -248,7 +250,7 @@ static int open_meter(struct jt_books *b, const struct jt_source_ops *const *ext
 
 	for (size_t i = 0; i < c->metering.n_idle; i++)
 		floors[i] = (struct jt_idle_floor){ c->metering.idle[i].domain,
-						    c->metering.idle[i].power_mw };
+			                            c->metering.idle[i].power_mw };
 	for (size_t i = 0; i < c->metering.n_gpu_indices; i++)
 		o.sources.gpu_mask |= UINT64_C(1) << c->metering.gpu_indices[i];
 	o.sources.root = c->metering.root[0] ? c->metering.root : NULL;
@@ -264,7 +266,8 @@ static int open_meter(struct jt_books *b, const struct jt_source_ops *const *ext
 	return jt_meter_new(&o, &b->meter, err);
 }
 
-/* A library that was named must be there: a model in its place would give plausible joules that are false. */
+/* A library that was named must be there: a model in its place would give plausible joules that are
+ * false. */
 static int check_named_library(const struct jt_books *b, struct jt_error *err)
 {
 	const char *source, *why;
@@ -280,10 +283,12 @@ static void warn_of_missing_domain(const struct jt_books *b, const char *key, co
 	size_t i;
 
 	if (jt_meter_find_domain(b->meter, domain, &i) < 0)
-		log_warn("%s names '%s', which is not here; `jouletap devices` lists what is", key, domain);
+		log_warn("%s names '%s', which is not here; `jouletap devices` lists what is", key,
+		         domain);
 }
 
-/* Domains that the configuration speaks of and nobody has, and meters that only a model stands in for. */
+/* Domains that the configuration speaks of and nobody has, and meters that only a model stands in
+ * for. */
 static void warn_of_what_is_missing(const struct jt_books *b)
 {
 	const struct jt_config *c = b->config;
@@ -292,7 +297,8 @@ static void warn_of_what_is_missing(const struct jt_books *b)
 	char gpu[32];
 
 	for (size_t i = 0; i < c->metering.n_gpu_indices; i++) {
-		snprintf(gpu, sizeof(gpu), "gpu:%llu", (unsigned long long)c->metering.gpu_indices[i]);
+		snprintf(gpu, sizeof(gpu), "gpu:%llu",
+		         (unsigned long long)c->metering.gpu_indices[i]);
 		warn_of_missing_domain(b, "metering.gpu_indices", gpu);
 	}
 	for (size_t i = 0; i < c->metering.n_idle; i++)
@@ -340,7 +346,7 @@ static int open_admin(struct jt_books *b, struct jt_error *err)
 }
 
 int jt__books_init(struct jt_books *b, const struct jt_source_ops *const *extra_sources,
-		   struct jt_error *err)
+                   struct jt_error *err)
 {
 	const char *log = b->config->telemetry.access_log;
 	int status = jt__loop_new(&b->loop, err);

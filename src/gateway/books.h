@@ -33,7 +33,7 @@ struct jt_books {
 	struct jt_lines *recording;  /* NULL: none */
 	struct jt_buf line;
 	struct jt_buf look_ups; /* struct jt_look_up, until all rings are empty */
-	uint64_t origin_ns; /* of the recording */
+	uint64_t origin_ns;     /* of the recording */
 	struct jt_server *admin;
 	struct jt_worker *workers;
 	size_t n_workers;
@@ -48,7 +48,7 @@ struct jt_books {
 
 /* Opens everything; the thread then runs jt__loop_run(b->loop). Workers are set before that. */
 int jt__books_init(struct jt_books *b, const struct jt_source_ops *const *extra_sources,
-		   struct jt_error *err);
+                   struct jt_error *err);
 void jt__books_fini(struct jt_books *b);
 
 /* ---- admin.c ---- */

@@ -5,12 +5,12 @@
 void jt__figures_of(struct jt_figures *f, const struct jt_record *r, bool provisional)
 {
 	*f = (struct jt_figures){ .queue_uj = r->queue_uj,
-				  .prefill_uj = r->prefill_uj,
-				  .decode_uj = r->decode_uj,
-				  .total_uj = r->total_uj,
-				  .dynamic_uj = r->dynamic_uj,
-				  .bound_uj = r->bound_uj,
-				  .provisional = provisional };
+		                  .prefill_uj = r->prefill_uj,
+		                  .decode_uj = r->decode_uj,
+		                  .total_uj = r->total_uj,
+		                  .dynamic_uj = r->dynamic_uj,
+		                  .bound_uj = r->bound_uj,
+		                  .provisional = provisional };
 	strcpy(f->provenance, r->provenance);
 }
 
@@ -155,7 +155,7 @@ void jt__memory_final(struct jt_memory *m, uint64_t now_ns, const struct jt_reco
 }
 
 bool jt__memory_find(struct jt_memory *m, uint64_t now_ns, const char *id, bool *ret_final,
-		     uint64_t *ret_key, struct jt_figures *ret_figures)
+                     uint64_t *ret_key, struct jt_figures *ret_figures)
 {
 	struct entry *e = find(m, id);
 

@@ -20,8 +20,10 @@ void jt__memory_free(struct jt_memory *m); /* accepts NULL */
 /* A request has begun; @key is how the meter knows it. Forgets the oldest if there are too many. */
 void jt__memory_begin(struct jt_memory *m, const char *id, uint64_t key);
 void jt__memory_final(struct jt_memory *m, uint64_t now_ns, const struct jt_record *r);
-/* false: never heard of it, or forgotten. *ret_final false: still known to the meter as *ret_key. */
+/*
+ * false: never heard of it, or forgotten. *ret_final false: still known to the meter as *ret_key.
+ */
 bool jt__memory_find(struct jt_memory *m, uint64_t now_ns, const char *id, bool *ret_final,
-		     uint64_t *ret_key, struct jt_figures *ret_figures);
+                     uint64_t *ret_key, struct jt_figures *ret_figures);
 
 #endif

@@ -16,8 +16,8 @@ struct jt_gateway {
 	struct jt_upstream upstreams[64];
 	struct jt_worker workers[64];
 	pthread_t worker_threads[64];
-	size_t n_workers;       /* initialised */
-	size_t n_running;       /* with a thread */
+	size_t n_workers; /* initialised */
+	size_t n_running; /* with a thread */
 	struct jt_books books;
 	pthread_t books_thread;
 	bool books_running;
@@ -67,7 +67,7 @@ static int open_upstream(struct jt_gateway *g, size_t i, struct jt_error *err)
 	g->upstreams[i].config = u;
 	g->upstreams[i].service = (uint32_t)service;
 	snprintf(g->upstreams[i].host, sizeof(g->upstreams[i].host),
-		 strchr(u->host, ':') ? "[%s]:%s" : "%s:%s", u->host, u->port);
+	         strchr(u->host, ':') ? "[%s]:%s" : "%s:%s", u->host, u->port);
 	return status;
 }
 
@@ -91,7 +91,8 @@ static int open_worker(struct jt_gateway *g, struct jt_error *err)
 	return jt__worker_init(w, listen, err);
 }
 
-/* Sharing a port among our workers would also share it with another jouletap: see first whether it is free. */
+/* Sharing a port among our workers would also share it with another jouletap: see first whether it
+ * is free. */
 static int check_port_is_free(const struct jt_gateway *g, struct jt_error *err)
 {
 	struct jt_server_options o = JT_SERVER_OPTIONS_INIT;
@@ -102,7 +103,8 @@ static int check_port_is_free(const struct jt_gateway *g, struct jt_error *err)
 	o.listen = g->config->listen;
 	status = jt__server_new(g->books.loop, &o, &jt__relay_handler, NULL, &probe, &why);
 	jt__server_free(probe);
-	return status < 0 ? jt__fail(err, status, "listen", "%s; try --listen", why.message) : JT_OK;
+	return status < 0 ? jt__fail(err, status, "listen", "%s; try --listen", why.message)
+	                  : JT_OK;
 }
 
 static int start_threads(struct jt_gateway *g, struct jt_error *err)
@@ -114,13 +116,13 @@ static int start_threads(struct jt_gateway *g, struct jt_error *err)
 	g->books_running = true;
 	for (; g->n_running < g->n_workers; g->n_running++)
 		if (pthread_create(&g->worker_threads[g->n_running], NULL, run_worker,
-				   &g->workers[g->n_running]) != 0)
+		                   &g->workers[g->n_running]) != 0)
 			return jt__fail(err, JT_ENOMEM, "gateway", "cannot start a thread");
 	return JT_OK;
 }
 
 int jt__gateway_start(const struct jt_gateway_options *o, struct jt_gateway **ret_gateway,
-		      struct jt_error *err)
+                      struct jt_error *err)
 {
 	struct jt_gateway *g = jt__alloc(1, sizeof(*g));
 	int status;
@@ -187,7 +189,8 @@ bool jt__gateway_stop(struct jt_gateway *g, uint64_t drain_ns)
 	g->n_running = 0;
 	if (!g->books_running)
 		return all_ended;
-	/* what was cut is over now, and its notes are in the rings before the bookkeeper looks a last time */
+	/* what was cut is over now, and its notes are in the rings before the bookkeeper looks a
+	 * last time */
 	for (size_t i = 0; i < g->n_workers; i++)
 		jt__worker_close(&g->workers[i]);
 	g->books.stopping = true;

@@ -11,7 +11,7 @@
 struct jt_gateway; /* opaque */
 
 struct jt_gateway_options {
-	const struct jt_config *config; /* must outlive the gateway */
+	const struct jt_config *config;                   /* must outlive the gateway */
 	const struct jt_source_ops *const *extra_sources; /* as in jt_meter_options */
 	/* Called for each final record, from the bookkeeper's thread. Optional. */
 	void (*on_record)(void *user, const struct jt_record *record);
@@ -19,8 +19,8 @@ struct jt_gateway_options {
 };
 
 int jt__gateway_start(const struct jt_gateway_options *o, struct jt_gateway **ret_gateway,
-		      struct jt_error *err);
-const char *jt__gateway_address(const struct jt_gateway *g);       /* "127.0.0.1:8080" */
+                      struct jt_error *err);
+const char *jt__gateway_address(const struct jt_gateway *g); /* "127.0.0.1:8080" */
 const char *jt__gateway_admin_address(const struct jt_gateway *g);
 void jt__gateway_reopen_logs(struct jt_gateway *g);
 

@@ -22,7 +22,8 @@ static bool is_any_of(const struct jt_header *h, const char *const *names)
 /* Expect was answered by our server. */
 static bool goes_upstream(const struct jt_request_head *rh, const struct jt_header *h)
 {
-	static const char *const anew[] = { "host", "content-length", "expect", "x-request-id", NULL };
+	static const char *const anew[] = { "host", "content-length", "expect", "x-request-id",
+		                            NULL };
 
 	if (jt__head_is_hop_by_hop(rh->from, h) || is_any_of(h, anew))
 		return false;
@@ -55,13 +56,15 @@ void jt__heads_request(struct jt_buf *b, const struct jt_request_head *rh)
 	if (rh->chunked)
 		jt__buf_append_text(b, "Transfer-Encoding: chunked\r\n");
 	else if (rh->content_length != JT_NONE)
-		jt__buf_printf(b, "Content-Length: %llu\r\n", (unsigned long long)rh->content_length);
+		jt__buf_printf(b, "Content-Length: %llu\r\n",
+		               (unsigned long long)rh->content_length);
 	jt__buf_append(b, "\r\n", 2);
 }
 
 size_t jt__heads_response(const struct jt_head *from, struct jt_header *out, size_t max)
 {
-	static const char *const anew[] = { "content-length", "date", "x-jouletap-request-id", NULL };
+	static const char *const anew[] = { "content-length", "date", "x-jouletap-request-id",
+		                            NULL };
 	size_t n = 0;
 
 	for (size_t i = 0; i < from->n_headers && n < max; i++) {

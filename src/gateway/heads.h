@@ -5,18 +5,18 @@
 #include "http/message.h"
 
 struct jt_request_head {
-	const struct jt_head *from;  /* the client's */
-	const char *host;            /* of the upstream, as in a Host header */
-	const char *prefix;          /* of its path */
+	const struct jt_head *from; /* the client's */
+	const char *host;           /* of the upstream, as in a Host header */
+	const char *prefix;         /* of its path */
 	const char *request_id;
-	bool identity;               /* the answer will be read: no content coding */
-	uint64_t content_length;     /* JT_NONE: none, or chunked if @chunked */
+	bool identity;           /* the answer will be read: no content coding */
+	uint64_t content_length; /* JT_NONE: none, or chunked if @chunked */
 	bool chunked;
 };
 
 /*
- * The head for the upstream: the client's without what is hop-by-hop, what is ours (x-jouletap-…), and
- * what is written anew (Host, Content-Length, x-request-id …). b->failed if it does not fit.
+ * The head for the upstream: the client's without what is hop-by-hop, what is ours (x-jouletap-…),
+ * and what is written anew (Host, Content-Length, x-request-id …). b->failed if it does not fit.
  */
 void jt__heads_request(struct jt_buf *b, const struct jt_request_head *h);
 
@@ -29,7 +29,9 @@ size_t jt__heads_response(const struct jt_head *from, struct jt_header *out, siz
 /* x-request-id as the client gave it if it is 1 to 63 plain characters, else a new one. */
 void jt__heads_request_id(const struct jt_head *h, uint64_t unique, char ret_id[64]);
 
-/* Copies header @name into @out ("" if absent), letters, digits and -_.:/@ only, the rest as '_'. */
+/*
+ * Copies header @name into @out ("" if absent), letters, digits and -_.:/@ only, the rest as '_'.
+ */
 void jt__heads_label(const struct jt_head *h, const char *name, char *out, size_t size);
 
 #endif

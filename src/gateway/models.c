@@ -32,8 +32,7 @@ static bool add_list(json_t *all, const struct question *q)
 		return false;
 	root = json_loadb(jt__buf_bytes(&q->list), jt__buf_len(&q->list), 0, NULL);
 	readable = json_is_object(root);
-	json_array_foreach(json_object_get(root, "data"), i, model)
-		json_array_append(all, model);
+	json_array_foreach(json_object_get(root, "data"), i, model) json_array_append(all, model);
 	json_decref(root);
 	return readable;
 }
@@ -48,7 +47,8 @@ static void reply(struct jt_models *m)
 		n_lists += add_list(all, &m->questions[i]);
 	if (!n_lists) { /* an empty list would say that there are no models */
 		json_decref(all);
-		jt__exchange_reply_error(m->ex, 502, "upstream_error", "no upstream lists its models");
+		jt__exchange_reply_error(m->ex, 502, "upstream_error",
+		                         "no upstream lists its models");
 		return;
 	}
 	root = json_pack("{s:s,s:o}", "object", "list", "data", all);
@@ -96,11 +96,11 @@ static const struct jt_call_handler handler = { .head = on_head, .body = on_body
 static bool ask(struct jt_worker *w, struct question *q, size_t upstream)
 {
 	struct jt_request_head rh = { .from = jt__exchange_head(q->models->ex),
-				      .host = w->upstreams[upstream].host,
-				      .prefix = w->upstreams[upstream].config->prefix,
-				      .request_id = "models",
-				      .identity = true,
-				      .content_length = JT_NONE };
+		                      .host = w->upstreams[upstream].host,
+		                      .prefix = w->upstreams[upstream].config->prefix,
+		                      .request_id = "models",
+		                      .identity = true,
+		                      .content_length = JT_NONE };
 	struct jt_buf request;
 
 	jt__buf_init(&request, 2 * w->config->limits.max_head_bytes);

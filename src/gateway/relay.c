@@ -10,8 +10,8 @@
  *
  * Two ends can go away by themselves. The client's (exchange over): the call is
  * cancelled at once, which is how the engine learns that nobody listens. The
- * upstream's (call over): the answer is ended, or cut if it is not complete. What is left of a relay
- * when both are gone is its last note, which waits until the ring has room.
+ * upstream's (call over): the answer is ended, or cut if it is not complete. What is left of a
+ * relay when both are gone is its last note, which waits until the ring has room.
  *
  * A client that wants its joules in usage makes the answer stop at the brace
  * that closes usage until the bookkeeper has answered, at most PATIENCE_NS; what the engine sends
@@ -26,8 +26,8 @@
 #include "gateway/relay.h"
 
 #define PATIENCE_NS (100 * JT_NS_PER_MS)
-#define MAX_HELD ((size_t)64 << 10)  /* of an event that may turn out to be a usage chunk */
-#define MAX_LATER ((size_t)4 << 20)  /* while the bookkeeper is asked */
+#define MAX_HELD ((size_t)64 << 10) /* of an event that may turn out to be a usage chunk */
+#define MAX_LATER ((size_t)4 << 20) /* while the bookkeeper is asked */
 
 static const struct {
 	const char *path;
@@ -35,9 +35,9 @@ static const struct {
 } paths[] = {
 	{ "/v1/chat/completions", JT_RELAY_CHAT }, { "/v1/completions", JT_RELAY_CHAT },
 	{ "/v1/embeddings", JT_RELAY_PREFILL },    { "/v1/rerank", JT_RELAY_PREFILL },
-	{ "/v1/score", JT_RELAY_PREFILL },	       { "/v1/responses", JT_RELAY_OPAQUE },
+	{ "/v1/score", JT_RELAY_PREFILL },         { "/v1/responses", JT_RELAY_OPAQUE },
 	{ "/v1/messages", JT_RELAY_OPAQUE },       { "/completion", JT_RELAY_OPAQUE },
-	{ "/api/chat", JT_RELAY_OPAQUE },	       { "/api/generate", JT_RELAY_OPAQUE },
+	{ "/api/chat", JT_RELAY_OPAQUE },          { "/api/generate", JT_RELAY_OPAQUE },
 };
 
 /* ---- its end ---- */
@@ -166,10 +166,10 @@ static void answer_failed(struct jt_relay *r, int status, const char *why)
 		jt__exchange_abort(r->ex); /* a cut connection says that the answer is not whole */
 	else if (status == JT_ETIME)
 		jt__exchange_reply_error(r->ex, 504, "upstream_timeout", "upstream '%s': %s",
-					 r->upstream->config->name, why);
+		                         r->upstream->config->name, why);
 	else
 		jt__exchange_reply_error(r->ex, 502, "upstream_error", "upstream '%s': %s",
-					 r->upstream->config->name, why);
+		                         r->upstream->config->name, why);
 }
 
 /* What came of it, as the upstream's side saw it. */
@@ -236,8 +236,8 @@ void jt__relay_reply(struct jt_relay *r, const struct jt_reply *reply)
 	if (r->upstream || jt__exchange_started(r->ex))
 		return; /* it waited too long and has gone on without */
 	if (!reply->found) {
-		jt__exchange_reply_error(r->ex, 404, "not_found", "no request '%s', or it is too long ago",
-					 r->id);
+		jt__exchange_reply_error(r->ex, 404, "not_found",
+		                         "no request '%s', or it is too long ago", r->id);
 		return;
 	}
 	jt__buf_init(&b, 4096);
@@ -253,7 +253,8 @@ static void on_patience(struct jt_timer *t)
 	if (r->waiting)
 		go_on(r, NULL);
 	else if (r->ex && !jt__exchange_started(r->ex))
-		jt__exchange_reply_error(r->ex, 503, "busy", "the bookkeeper did not answer in time");
+		jt__exchange_reply_error(r->ex, 503, "busy",
+		                         "the bookkeeper did not answer in time");
 }
 
 /* ---- the upstream's side ---- */
@@ -334,7 +335,8 @@ static void on_call_over(void *user, struct jt_call *c, int status, const struct
 	(void)c;
 	r->call = NULL;
 	r->over_ns = jt__relay_now_ns(r);
-	if (r->waiting) { /* the rest of the answer is in `later`, with facts that the record wants */
+	if (r->waiting) { /* the rest of the answer is in `later`, with facts that the record wants
+		           */
 		r->call_is_over = true;
 		r->call_status = status;
 	} else {
@@ -361,9 +363,11 @@ static enum jt_relay_kind kind_of(const struct jt_head *head, const char *path)
 	return JT_RELAY_PASS;
 }
 
-static bool is_models_question(const struct jt_worker *w, const struct jt_head *head, const char *path)
+static bool is_models_question(const struct jt_worker *w, const struct jt_head *head,
+                               const char *path)
 {
-	return w->n_upstreams > 1 && strcmp(head->method, "GET") == 0 && strcmp(path, "/v1/models") == 0;
+	return w->n_upstreams > 1 && strcmp(head->method, "GET") == 0 &&
+	       strcmp(path, "/v1/models") == 0;
 }
 
 static bool is_energy_question(const char *path)
@@ -400,14 +404,14 @@ static struct jt_relay *new_relay(struct jt_worker *w, struct jt_exchange *ex)
 	jt__heads_request_id(head, r->key ^ w->id_salt, r->id);
 	r->kind = kind_of(head, r->path);
 	r->wants_energy = jt__head_is(head, "x-jouletap-energy", "1") ||
-			  jt__head_is(head, "x-jouletap-energy", "true");
+	                  jt__head_is(head, "x-jouletap-energy", "true");
 	jt__exchange_set_user(ex, r);
 	return r;
 }
 
 /* Sends the head and, if it was gathered, the body. */
 static void call_upstream(struct jt_relay *r, size_t upstream, const char *body, size_t n,
-			  struct jt_request_head *rh)
+                          struct jt_request_head *rh)
 {
 	const struct jt_head *head = jt__exchange_head(r->ex);
 	struct jt_buf request;
@@ -418,7 +422,7 @@ static void call_upstream(struct jt_relay *r, size_t upstream, const char *body,
 	rh->request_id = r->id;
 	rh->identity = is_read(r);
 	jt__buf_init(&request, (2 * r->worker->config->limits.max_head_bytes) +
-				       r->worker->config->limits.max_body_bytes + 256);
+	                               r->worker->config->limits.max_body_bytes + 256);
 	jt__heads_request(&request, rh);
 	if (body && r->ask.edit.text) {
 		jt__buf_append(&request, body, r->ask.edit.offset);
@@ -430,8 +434,8 @@ static void call_upstream(struct jt_relay *r, size_t upstream, const char *body,
 		jt__buf_append(&request, body, n);
 	if (!request.failed)
 		r->call = jt__call_start(r->worker->pools[upstream], &request,
-					 body || !head->has_body, strcmp(head->method, "HEAD") == 0,
-					 &call_handler, r);
+		                         body || !head->has_body, strcmp(head->method, "HEAD") == 0,
+		                         &call_handler, r);
 	jt__buf_fini(&request);
 	r->sent_ns = jt__relay_now_ns(r);
 	if (!r->call)
@@ -450,7 +454,8 @@ static void relay_gathered(struct jt_relay *r)
 
 	jt__ask_read(&r->ask, bytes, n);
 	if (!r->ask.valid)
-		r->ask = (struct jt_ask){ .n = JT_NONE }; /* the engine says what is wrong with it */
+		r->ask =
+			(struct jt_ask){ .n = JT_NONE }; /* the engine says what is wrong with it */
 	if (r->kind != JT_RELAY_CHAT)
 		r->ask.edit.text = NULL;
 	r->facts = jt__relay_new_facts(r);
@@ -464,7 +469,7 @@ static void relay_gathered(struct jt_relay *r)
 			r->facts->record.http_status = 404;
 		jt__relay_conclude(r, "rejected");
 		jt__exchange_reply_error(r->ex, 404, "model_not_found",
-					 "no upstream serves the model '%s'", r->ask.model);
+		                         "no upstream serves the model '%s'", r->ask.model);
 		return;
 	}
 	rh.content_length = n;
@@ -483,7 +488,8 @@ static bool only_reads(const struct jt_head *head)
 static void relay_streamed(struct jt_relay *r)
 {
 	const struct jt_head *head = jt__exchange_head(r->ex);
-	struct jt_request_head rh = { .content_length = head->content_length, .chunked = head->chunked };
+	struct jt_request_head rh = { .content_length = head->content_length,
+		                      .chunked = head->chunked };
 	size_t upstream;
 
 	r->chunked_up = head->chunked;
@@ -500,11 +506,13 @@ static void ask_about(struct jt_relay *r)
 	bool may = strcmp(jt__exchange_head(r->ex)->method, "GET") == 0;
 	/* r->path may be cut */
 	const char *id = jt__exchange_head(r->ex)->target + strlen("/v1/energy/");
-	struct jt_note note = { .kind = JT_NOTE_LOOK_UP, .key = r->key, .t_ns = jt__relay_now_ns(r) };
+	struct jt_note note = { .kind = JT_NOTE_LOOK_UP,
+		                .key = r->key,
+		                .t_ns = jt__relay_now_ns(r) };
 
 	if (!may || !*id) {
 		jt__exchange_reply_error(r->ex, may ? 400 : 405, "invalid_request_error",
-					 "ask with GET /v1/energy/ID");
+		                         "ask with GET /v1/energy/ID");
 		return;
 	}
 	if (!jt__copy_text(r->id, sizeof(r->id), id, strcspn(id, "?"))) {

@@ -39,7 +39,8 @@ struct jt_relay {
 	uint64_t sent_ns;  /* … and went to the upstream; 0: it did not */
 	uint64_t first_ns;
 	uint64_t last_ns;
-	uint64_t next_progress; /* content events at which the bookkeeper hears of the context again */
+	uint64_t next_progress; /* content events at which the bookkeeper hears of the context again
+	                         */
 
 	/* the bookkeeper is asked */
 	bool waiting;

@@ -9,7 +9,8 @@
 #include "gateway/relay.h"
 #include "ledger/ledger.h"
 
-#define BYTES_PER_TOKEN 4 /* of a prompt, until the engine has counted: English text, common vocabularies */
+#define BYTES_PER_TOKEN                                                                            \
+	4 /* of a prompt, until the engine has counted: English text, common vocabularies */
 
 /* ---- notes ---- */
 
@@ -26,10 +27,11 @@ void jt__relay_tell_begin(struct jt_relay *r)
 		.service = r->upstream->service,
 		.key = r->key,
 		.t_ns = r->sent_ns,
-		.begin.start = { .prompt_tokens = (uint32_t)JT_MIN(r->ask.prompt_bytes / BYTES_PER_TOKEN + 1,
-								   UINT32_MAX),
-				 .choices = r->ask.n == JT_NONE ? 1 : (uint32_t)JT_MIN(r->ask.n, 128),
-				 .first_token_visible = visible },
+		.begin.start = { .prompt_tokens = (uint32_t)JT_MIN(
+					 r->ask.prompt_bytes / BYTES_PER_TOKEN + 1, UINT32_MAX),
+		                 .choices =
+		                         r->ask.n == JT_NONE ? 1 : (uint32_t)JT_MIN(r->ask.n, 128),
+		                 .first_token_visible = visible },
 	};
 
 	memcpy(note.begin.id, r->id, sizeof(r->id));
@@ -39,9 +41,12 @@ void jt__relay_tell_begin(struct jt_relay *r)
 
 void jt__relay_tell_progress(struct jt_relay *r)
 {
-	uint64_t n = r->filter.answer.n_content, context = r->ask.prompt_bytes / BYTES_PER_TOKEN + n;
-	struct jt_note note = { .kind = JT_NOTE_PROGRESS, .key = r->key, .t_ns = jt__relay_now_ns(r),
-				.context_tokens = (uint32_t)JT_MIN(context, UINT32_MAX) };
+	uint64_t n = r->filter.answer.n_content,
+		 context = r->ask.prompt_bytes / BYTES_PER_TOKEN + n;
+	struct jt_note note = { .kind = JT_NOTE_PROGRESS,
+		                .key = r->key,
+		                .t_ns = jt__relay_now_ns(r),
+		                .context_tokens = (uint32_t)JT_MIN(context, UINT32_MAX) };
 
 	/* a sixteenth more context changes a decode step by less than that */
 	r->next_progress = n + 16 + context / 16;
@@ -61,8 +66,8 @@ static void put_tokens(const struct jt_relay *r, struct jt_request_facts *f)
 	if (!r->reading)
 		return;
 	rec->prompt_tokens = a->report.prompt_tokens;
-	rec->cached_tokens = a->report.cached_tokens != JT_NONE ? a->report.cached_tokens :
-								  a->report.reused_tokens;
+	rec->cached_tokens = a->report.cached_tokens != JT_NONE ? a->report.cached_tokens
+	                                                        : a->report.reused_tokens;
 	rec->reasoning_tokens = a->report.reasoning_tokens;
 	rec->queue_ns = a->report.queue_ns;
 	f->engine_prefill_ns = a->report.prefill_ns;
@@ -93,7 +98,8 @@ void jt__relay_conclude(struct jt_relay *r, const char *outcome)
 	if (r->kind == JT_RELAY_PREFILL)
 		f->record.completion_tokens = 0;
 	r->facts = NULL;
-	r->last_note = (struct jt_note){ .kind = JT_NOTE_END, .key = r->key, .t_ns = end_ns, .facts = f };
+	r->last_note =
+		(struct jt_note){ .kind = JT_NOTE_END, .key = r->key, .t_ns = end_ns, .facts = f };
 	/* without a beginning it is a record without joules: no request has this key */
 	if (!r->announced)
 		r->last_note.key = UINT64_MAX;

@@ -158,7 +158,7 @@ bool jt__worker_adopt(struct jt_worker *w, struct jt_relay *r, uint64_t *ret_key
 	w->free_slot_hint = slot + 1;
 	w->relays[slot] = r;
 	*ret_key = (uint64_t)w->index << (KEY_SLOT_BITS + KEY_GENERATION_BITS) |
-		   (uint64_t)w->generation++ << KEY_SLOT_BITS | slot;
+	           (uint64_t)w->generation++ << KEY_SLOT_BITS | slot;
 	return true;
 }
 
@@ -185,7 +185,7 @@ void jt__worker_take_replies(struct jt_worker *w)
 /* ---- routes ---- */
 
 const struct jt_upstream *jt__worker_route(const struct jt_worker *w, const char *model,
-					   size_t *ret_index)
+                                           size_t *ret_index)
 {
 	size_t any = w->n_upstreams;
 

@@ -16,7 +16,7 @@
 /* An engine that requests are sent to; the same for all workers. */
 struct jt_upstream {
 	const struct jt_config_upstream *config;
-	char host[160]; /* for the Host header */
+	char host[160];   /* for the Host header */
 	uint32_t service; /* of the meter */
 };
 
@@ -28,15 +28,15 @@ struct jt_worker {
 	const struct jt_config *config;
 	const struct jt_upstream *upstreams;
 	size_t n_upstreams;
-	uint64_t id_salt;        /* makes request ids of this process unlike those of others */
+	uint64_t id_salt; /* makes request ids of this process unlike those of others */
 	struct jt_loop *loop;
 	struct jt_server *server;
 	struct jt_ring *notes;   /* to the bookkeeper */
 	struct jt_ring *replies; /* from it */
 	void (*wake_books)(void *user);
 	void *user;
-	_Atomic bool draining;   /* set by the gateway, which then wakes the loop … */
-	uint64_t drain_ns;       /* … and has said how long requests may take to end */
+	_Atomic bool draining; /* set by the gateway, which then wakes the loop … */
+	uint64_t drain_ns;     /* … and has said how long requests may take to end */
 
 	/* the thread's own */
 	struct jt_pool *pools[64];
@@ -44,11 +44,11 @@ struct jt_worker {
 	uint32_t n_slots;
 	uint32_t free_slot_hint;
 	uint32_t generation;
-	struct jt_relay *unsent;  /* over, but the ring had no room for their last note */
+	struct jt_relay *unsent; /* over, but the ring had no room for their last note */
 	struct jt_timer unsent_timer;
 	bool drain_begun;
 	struct jt_timer drain_timer;
-	bool was_cut; /* the drain time was over before all requests were */
+	bool was_cut;                 /* the drain time was over before all requests were */
 	_Atomic uint64_t n_unmetered; /* requests whose first note had no room */
 };
 
@@ -74,9 +74,8 @@ void jt__relay_free(struct jt_relay *r);
 bool jt__worker_adopt(struct jt_worker *w, struct jt_relay *r, uint64_t *ret_key);
 void jt__worker_release(struct jt_worker *w, uint64_t key);
 
-
 /* The upstream that serves @model ("": any); NULL if none does. */
 const struct jt_upstream *jt__worker_route(const struct jt_worker *w, const char *model,
-					   size_t *ret_index);
+                                           size_t *ret_index);
 
 #endif

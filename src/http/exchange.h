@@ -11,9 +11,9 @@ struct jt_exchange {
 	uint64_t begin_ns;
 	struct jt_buf body;
 	struct jt_header tag; /* name NULL: none */
-	uint64_t left; /* of the answer's Content-Length; JT_NONE: not known */
-	bool seen;     /* the handler knows it and will be told of its end */
-	bool over;     /* it has been told: its calls have no effect */
+	uint64_t left;        /* of the answer's Content-Length; JT_NONE: not known */
+	bool seen;            /* the handler knows it and will be told of its end */
+	bool over;            /* it has been told: its calls have no effect */
 	bool stream_body;
 	bool body_paused;
 	bool request_done;

@@ -33,7 +33,8 @@ void jt__record_init(struct jt_record *r);
 void jt__record_json(struct jt_buf *b, const struct jt_record *r);
 
 /* Reads such an object back. JT_EINVAL names the field; unknown keys are ignored. */
-int jt__record_parse(const char *json, size_t n, struct jt_record *ret_record, struct jt_error *err);
+int jt__record_parse(const char *json, size_t n, struct jt_record *ret_record,
+                     struct jt_error *err);
 
 /* An append-only file of lines. Belongs to one thread. */
 struct jt_lines; /* opaque */
@@ -45,7 +46,8 @@ int jt__lines_open(const char *path, struct jt_lines **ret_lines, struct jt_erro
  * was last written to, "run.jsonl.2026-01-31T12:34:56.789Z".
  */
 int jt__lines_begin(const char *path, struct jt_lines **ret_lines, struct jt_error *err);
-/* Appends one line in one write. A failure is logged at most once a minute and counted; the line is lost. */
+/* Appends one line in one write. A failure is logged at most once a minute and counted; the line is
+ * lost. */
 int jt__lines_append(struct jt_lines *l, const char *line, size_t n);
 /* Opens the path again: for log rotation. The old file stays if that fails. */
 int jt__lines_reopen(struct jt_lines *l, struct jt_error *err);

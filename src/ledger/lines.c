@@ -23,13 +23,13 @@ struct jt_lines {
 
 static int open_path(const char *path, int *ret_fd, struct jt_error *err)
 {
-	int fd = strcmp(path, "-") == 0 ?
-			 dup(STDOUT_FILENO) :
-			 open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+	int fd = strcmp(path, "-") == 0
+	                 ? dup(STDOUT_FILENO)
+	                 : open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
 
 	if (fd < 0)
 		return jt__fail(err, errno == EACCES ? JT_EPERM : JT_EIO, "ledger",
-				"cannot open '%s': %s", path, strerror(errno));
+		                "cannot open '%s': %s", path, strerror(errno));
 	*ret_fd = fd;
 	return JT_OK;
 }
@@ -60,12 +60,13 @@ int jt__lines_begin(const char *path, struct jt_lines **ret_lines, struct jt_err
 	struct stat st;
 
 	if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0) {
-		jt__format_rfc3339((uint64_t)st.st_mtim.tv_sec * JT_NS_PER_S + (uint64_t)st.st_mtim.tv_nsec,
-				   when);
+		jt__format_rfc3339((uint64_t)st.st_mtim.tv_sec * JT_NS_PER_S +
+		                           (uint64_t)st.st_mtim.tv_nsec,
+		                   when);
 		snprintf(aside, sizeof(aside), "%s.%s", path, when);
 		if (rename(path, aside) < 0)
 			return jt__fail(err, JT_EIO, "ledger", "cannot move '%s' aside: %s", path,
-					strerror(errno));
+			                strerror(errno));
 	}
 	return jt__lines_open(path, ret_lines, err);
 }
@@ -77,7 +78,7 @@ static int lost(struct jt_lines *l, const char *why)
 	l->n_lost++;
 	if (!l->complained_ns || now - l->complained_ns > COMPLAIN_NS) {
 		log_error("cannot append to '%s': %s (%llu lines lost so far)", l->path, why,
-			  (unsigned long long)l->n_lost);
+		          (unsigned long long)l->n_lost);
 		l->complained_ns = now;
 	}
 	return JT_EIO;

@@ -7,7 +7,7 @@
 #include "ledger/ledger.h"
 
 const struct jt_field jt__record_fields[] = {
-#define JT_X(kind, member, name, size, meaning) \
+#define JT_X(kind, member, name, size, meaning)                                                    \
 	{ JT_KIND_##kind, name, offsetof(struct jt_record, member), size, meaning },
 	JT_RECORD_FIELDS(JT_X)
 #undef JT_X
@@ -106,7 +106,8 @@ static bool read_value(struct jt_record *r, const struct jt_field *f, const json
 	switch (f->kind) {
 	case JT_KIND_TEXT:
 		return json_is_string(v) &&
-		       jt__copy_text(text_of(r, f), f->size, json_string_value(v), json_string_length(v));
+		       jt__copy_text(text_of(r, f), f->size, json_string_value(v),
+		                     json_string_length(v));
 	case JT_KIND_TIME:
 		return read_time(v, number);
 	case JT_KIND_COUNT:

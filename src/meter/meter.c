@@ -20,7 +20,8 @@ static int open_station(struct jt_meter *m, const struct jt_meter_domain *d, str
 	st->domain = d;
 	status = jt_timeline_new(&d->info.sensor, m->options.max_knots, &st->timeline, err);
 	if (status == JT_OK)
-		status = jt_attribution_new((uint32_t)m->n_stations, floor_mw, &st->attribution, err);
+		status = jt_attribution_new((uint32_t)m->n_stations, floor_mw, &st->attribution,
+		                            err);
 	m->n_stations++;
 	return status;
 }
@@ -41,13 +42,14 @@ static int open_stations(struct jt_meter *m, struct jt_error *err)
 }
 
 int jt_meter_new(const struct jt_meter_options *o, struct jt_meter **ret_meter,
-		 struct jt_error *err)
+                 struct jt_error *err)
 {
 	struct jt_meter *m;
 	int status;
 
 	if (o->size != sizeof(*o) || o->sources.size != sizeof(o->sources))
-		return jt__fail(err, JT_EINVAL, "meter", "options of another version: use JT_METER_OPTIONS_INIT");
+		return jt__fail(err, JT_EINVAL, "meter",
+		                "options of another version: use JT_METER_OPTIONS_INIT");
 	m = jt__alloc(1, sizeof(*m));
 	if (!m)
 		return jt__fail(err, JT_ENOMEM, "meter", "out of memory");
@@ -88,7 +90,8 @@ const struct jt_domain *jt_meter_domain(const struct jt_meter *m, size_t domain)
 	return domain < m->n_stations ? &m->stations[domain].domain->info : NULL;
 }
 
-int jt_meter_absent(const struct jt_meter *m, size_t i, const char **ret_source, const char **ret_why)
+int jt_meter_absent(const struct jt_meter *m, size_t i, const char **ret_source,
+                    const char **ret_why)
 {
 	const struct jt_source_absence *absence = jt__sources_absent(m->sources, i);
 
@@ -128,8 +131,10 @@ static void take_samples(struct jt_meter *m, size_t i, uint64_t now_ns)
 			m->options.on_sample(m->options.user, &s);
 	}
 	if (st->heard_ns && now_ns > st->heard_ns + patience) {
-		s = (struct jt_sample){ .domain = (uint32_t)i, .status = JT_ETIME,
-					.begin_ns = now_ns, .end_ns = now_ns };
+		s = (struct jt_sample){ .domain = (uint32_t)i,
+			                .status = JT_ETIME,
+			                .begin_ns = now_ns,
+			                .end_ns = now_ns };
 		jt_timeline_add(st->timeline, &s);
 		st->heard_ns = now_ns;
 	}
@@ -171,7 +176,7 @@ void jt_meter_advance(struct jt_meter *m, uint64_t now_ns, uint64_t watermark_ns
 
 		take_samples(m, i, now_ns);
 		jt_attribution_advance(st->attribution, st->timeline,
-				       settled_ns(st, now_ns, watermark_ns), &sink);
+		                       settled_ns(st, now_ns, watermark_ns), &sink);
 	}
 }
 
@@ -183,7 +188,7 @@ size_t jt_meter_n_unsettled(const struct jt_meter *m)
 }
 
 int jt_meter_window(struct jt_meter *m, size_t domain, uint64_t begin_ns, uint64_t end_ns,
-		    struct jt_interval *ret_interval)
+                    struct jt_interval *ret_interval)
 {
 	struct jt_timeline *tl;
 	int status;
@@ -192,7 +197,8 @@ int jt_meter_window(struct jt_meter *m, size_t domain, uint64_t begin_ns, uint64
 		return JT_ENOENT;
 	tl = m->stations[domain].timeline;
 	status = jt_timeline_window(tl, begin_ns, end_ns, ret_interval);
-	if (status == JT_ERANGE && jt_timeline_closed_ns(tl) < end_ns) /* nothing of it is known yet */
+	if (status == JT_ERANGE &&
+	    jt_timeline_closed_ns(tl) < end_ns) /* nothing of it is known yet */
 		*ret_interval = (struct jt_interval){ .begin_ns = begin_ns, .end_ns = end_ns };
 	else if (status != JT_OK)
 		return status;

@@ -16,7 +16,7 @@
 /* ---- services ---- */
 
 static int find_domains(struct jt_meter *m, const struct jt_service_options *o,
-			struct jt_service *sv, struct jt_error *err)
+                        struct jt_service *sv, struct jt_error *err)
 {
 	bool has_gpu = false;
 	size_t station;
@@ -24,8 +24,8 @@ static int find_domains(struct jt_meter *m, const struct jt_service_options *o,
 	for (size_t i = 0; i < o->n_domains; i++) {
 		if (jt_meter_find_domain(m, o->domains[i], &station) < 0)
 			return jt__fail(err, JT_ENOENT, o->name,
-					"no energy domain '%s' here; `jouletap devices` lists them",
-					o->domains[i]);
+			                "no energy domain '%s' here; `jouletap devices` lists them",
+			                o->domains[i]);
 		sv->domains |= UINT64_C(1) << station;
 	}
 	if (o->n_domains)
@@ -44,22 +44,24 @@ static void name_domains(const struct jt_meter *m, struct jt_service *sv)
 
 	for (size_t i = 0; i < m->n_stations && at < sizeof(sv->domain_names); i++)
 		if (sv->domains >> i & 1)
-			at += (size_t)snprintf(sv->domain_names + at, sizeof(sv->domain_names) - at, "%s%s",
-					       at ? "," : "", m->stations[i].domain->info.name);
+			at += (size_t)snprintf(sv->domain_names + at, sizeof(sv->domain_names) - at,
+			                       "%s%s", at ? "," : "",
+			                       m->stations[i].domain->info.name);
 }
 
 /* The GPU that was named, else the kind that the driver names for the first domain. */
 static const struct jt_gpu *find_gpu(const struct jt_meter *m, const struct jt_service_options *o,
-				     const struct jt_service *sv)
+                                     const struct jt_service *sv)
 {
 	if (o->gpu)
 		return jt__gpu_find(o->gpu);
-	return sv->domains ? jt__gpu_find(m->stations[__builtin_ctzll(sv->domains)].domain->info.device) :
-			     NULL;
+	return sv->domains
+	               ? jt__gpu_find(m->stations[__builtin_ctzll(sv->domains)].domain->info.device)
+	               : NULL;
 }
 
 static int load_model(const struct jt_meter *m, const struct jt_service_options *o,
-		      struct jt_service *sv, struct jt_error *err)
+                      struct jt_service *sv, struct jt_error *err)
 {
 	const struct jt_gpu *gpu;
 	int status;
@@ -73,27 +75,29 @@ static int load_model(const struct jt_meter *m, const struct jt_service_options 
 	if (!gpu && o->gpu)
 		return jt__fail(err, JT_ENOENT, o->name, "the GPU table has no '%s'", o->gpu);
 	if (!gpu)
-		return jt__fail(err, JT_ENOENT, o->name,
-				"its domains do not tell which GPU it runs on: name it with `gpu:`");
+		return jt__fail(
+			err, JT_ENOENT, o->name,
+			"its domains do not tell which GPU it runs on: name it with `gpu:`");
 	sv->weigher.gpu = *gpu;
 	sv->weigher.has_model = true;
 	return JT_OK;
 }
 
 int jt_meter_add_service(struct jt_meter *m, const struct jt_service_options *o,
-			 size_t *ret_service, struct jt_error *err)
+                         size_t *ret_service, struct jt_error *err)
 {
 	struct jt_service *sv = &m->services[m->n_services];
 	enum jt_policy policy;
 	int status;
 
 	if (o->size != sizeof(*o))
-		return jt__fail(err, JT_EINVAL, "meter", "options of another version: use JT_SERVICE_OPTIONS_INIT");
+		return jt__fail(err, JT_EINVAL, "meter",
+		                "options of another version: use JT_SERVICE_OPTIONS_INIT");
 	if (m->n_services == JT_MAX_SERVICES)
 		return jt__fail(err, JT_ELIMIT, o->name, "more than %d services", JT_MAX_SERVICES);
 	if (!jt__policy_parse(o->policy, &policy))
 		return jt__fail(err, JT_EINVAL, o->name,
-				"unknown policy '%s': equal, tokens or roofline", o->policy);
+		                "unknown policy '%s': equal, tokens or roofline", o->policy);
 	memset(sv, 0, sizeof(*sv));
 	jt__copy_text(sv->name, sizeof(sv->name), o->name, strlen(o->name));
 	jt__weigher_init(&sv->weigher, policy);
@@ -145,10 +149,13 @@ void jt__requests_free(struct jt_meter *m)
 
 /* Tells all its stations. */
 static int post(struct jt_meter *m, const struct jt_open_request *r, uint64_t t_ns,
-		enum jt_change_kind kind)
+                enum jt_change_kind kind)
 {
-	struct jt_change c = { .t_ns = t_ns, .request = r->id, .kind = kind,
-			       .phase = r->load.phase, .weight = r->weight };
+	struct jt_change c = { .t_ns = t_ns,
+		               .request = r->id,
+		               .kind = kind,
+		               .phase = r->load.phase,
+		               .weight = r->weight };
 	int worst = JT_OK;
 
 	for (size_t i = 0; i < m->n_stations; i++)
@@ -158,7 +165,7 @@ static int post(struct jt_meter *m, const struct jt_open_request *r, uint64_t t_
 }
 
 int jt_request_begin(struct jt_meter *m, uint64_t t_ns, uint64_t request, size_t service,
-		     const struct jt_request_start *start)
+                     const struct jt_request_start *start)
 {
 	struct jt_open_request *r;
 
@@ -175,10 +182,10 @@ int jt_request_begin(struct jt_meter *m, uint64_t t_ns, uint64_t request, size_t
 	r->begin_ns = t_ns;
 	r->coverage_ppm = 1000000;
 	r->load = (struct jt_load){ .phase = JT_PHASE_PREFILL,
-				    .prompt_tokens = start->prompt_tokens,
-				    .context_tokens = start->prompt_tokens,
-				    .choices = JT_MAX(start->choices, 1),
-				    .phase_unknown = !start->first_token_visible };
+		                    .prompt_tokens = start->prompt_tokens,
+		                    .context_tokens = start->prompt_tokens,
+		                    .choices = JT_MAX(start->choices, 1),
+		                    .phase_unknown = !start->first_token_visible };
 	r->weight = jt__weigh(&r->service->weigher, &r->load);
 	r->next = *bucket_of(m, r->id);
 	*bucket_of(m, r->id) = r;
@@ -186,17 +193,20 @@ int jt_request_begin(struct jt_meter *m, uint64_t t_ns, uint64_t request, size_t
 }
 
 static void tell_span(struct jt_meter *m, const struct jt_open_request *r, enum jt_phase phase,
-		      uint64_t begin_ns, uint64_t end_ns, uint64_t tokens)
+                      uint64_t begin_ns, uint64_t end_ns, uint64_t tokens)
 {
-	struct jt_span span = { .request = r->id, .begin_ns = begin_ns, .end_ns = end_ns,
-				.phase = phase, .tokens = tokens == JT_NONE ? 0 : (uint32_t)tokens };
+	struct jt_span span = { .request = r->id,
+		                .begin_ns = begin_ns,
+		                .end_ns = end_ns,
+		                .phase = phase,
+		                .tokens = tokens == JT_NONE ? 0 : (uint32_t)tokens };
 
 	if (m->options.on_span)
 		m->options.on_span(m->options.user, &span);
 }
 
 int jt_request_progress(struct jt_meter *m, uint64_t t_ns, uint64_t request, enum jt_phase phase,
-			uint32_t context_tokens)
+                        uint32_t context_tokens)
 {
 	struct jt_open_request *r = jt__request_find(m, request);
 	struct jt_weight before;
@@ -222,7 +232,7 @@ int jt_request_progress(struct jt_meter *m, uint64_t t_ns, uint64_t request, enu
 }
 
 static void put_joules(const struct jt_open_request *r, const uint64_t uj[JT_N_PHASES],
-		       struct jt_record *rec)
+                       struct jt_record *rec)
 {
 	rec->queue_uj = uj[JT_PHASE_QUEUE];
 	rec->prefill_uj = uj[JT_PHASE_PREFILL];
@@ -241,7 +251,9 @@ static void put_origin(const struct jt_open_request *r, struct jt_record *rec)
 	strcpy(rec->upstream, r->service->name);
 }
 
-/* The record of a request that is over and has all its charges; without any its joules are unknown. */
+/*
+ * The record of a request that is over and has all its charges; without any its joules are unknown.
+ */
 static void finish(struct jt_meter *m, struct jt_open_request *r)
 {
 	struct jt_record *rec = &r->facts.record;
@@ -260,7 +272,7 @@ static void finish(struct jt_meter *m, struct jt_open_request *r)
 	}
 	if (r->first_ns)
 		jt__weigher_learn(&r->service->weigher, times.span_ns[JT_PHASE_PREFILL],
-				  times.span_ns[JT_PHASE_DECODE]);
+		                  times.span_ns[JT_PHASE_DECODE]);
 	if (m->options.on_record)
 		m->options.on_record(m->options.user, rec);
 	m->n_ended--;
@@ -268,7 +280,7 @@ static void finish(struct jt_meter *m, struct jt_open_request *r)
 }
 
 int jt_request_end(struct jt_meter *m, uint64_t t_ns, uint64_t request,
-		   const struct jt_request_facts *facts)
+                   const struct jt_request_facts *facts)
 {
 	struct jt_open_request *r = jt__request_find(m, request);
 	int status;
@@ -279,7 +291,8 @@ int jt_request_end(struct jt_meter *m, uint64_t t_ns, uint64_t request,
 	r->facts = *facts;
 	m->n_ended++;
 	tell_span(m, r, r->first_ns ? JT_PHASE_DECODE : JT_PHASE_PREFILL,
-		  r->first_ns ? r->first_ns : r->begin_ns, r->end_ns, facts->record.completion_tokens);
+	          r->first_ns ? r->first_ns : r->begin_ns, r->end_ns,
+	          facts->record.completion_tokens);
 	status = post(m, r, r->end_ns, JT_LEAVE);
 	if (!r->waiting)
 		finish(m, r);
@@ -297,9 +310,9 @@ void jt__request_charged(struct jt_meter *m, const struct jt_charge *c)
 		return; /* nothing was seen of it: that is not 0 J */
 	r->charged = true;
 	r->uj[c->phase] += c->allocated_uj;
-	r->dynamic_uj = c->dynamic_uj == JT_NONE || r->dynamic_uj == JT_NONE ?
-				JT_NONE :
-				r->dynamic_uj + c->dynamic_uj;
+	r->dynamic_uj = c->dynamic_uj == JT_NONE || r->dynamic_uj == JT_NONE
+	                        ? JT_NONE
+	                        : r->dynamic_uj + c->dynamic_uj;
 	r->bound_uj += c->bound_uj;
 	r->provenance = JT_MAX(r->provenance, c->provenance);
 }
@@ -319,7 +332,8 @@ void jt__request_final(struct jt_meter *m, size_t station, uint64_t id)
 
 /* The part of the station's latest power that is this request's, for the time not yet closed. */
 static uint64_t open_tail_uj(struct jt_station *st, const struct jt_open_request *r,
-			     const struct jt_charge charges[JT_N_PHASES], bool entered, uint64_t now_ns)
+                             const struct jt_charge charges[JT_N_PHASES], bool entered,
+                             uint64_t now_ns)
 {
 	uint64_t closed = jt_attribution_watermark_ns(st->attribution);
 	uint64_t from = JT_MAX(closed, r->begin_ns);
@@ -333,8 +347,10 @@ static uint64_t open_tail_uj(struct jt_station *st, const struct jt_open_request
 	if (entered && jt_timeline_window(st->timeline, r->begin_ns, closed, &mine) == JT_OK &&
 	    mine.energy_uj)
 		share = (double)(charges[0].allocated_uj + charges[1].allocated_uj +
-				 charges[2].allocated_uj) / (double)mine.energy_uj;
-	return (uint64_t)(share * (double)recent.energy_uj * (double)(now_ns - from) / (double)RECENT_NS);
+		                 charges[2].allocated_uj) /
+		        (double)mine.energy_uj;
+	return (uint64_t)(share * (double)recent.energy_uj * (double)(now_ns - from) /
+	                  (double)RECENT_NS);
 }
 
 int jt_request_peek(struct jt_meter *m, uint64_t now_ns, uint64_t request, struct jt_record *record)

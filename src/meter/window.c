@@ -42,9 +42,11 @@ void jt_window_end(struct jt_window *w, uint64_t t_ns)
 	w->end_ns = t_ns;
 }
 
-/* Adds a stretch to a sum: energies and bounds add up, coverage by time, the worse provenance wins. */
+/*
+ * Adds a stretch to a sum: energies and bounds add up, coverage by time, the worse provenance wins.
+ */
 static int add_stretch(struct jt_window *w, size_t domain, uint64_t begin_ns, uint64_t end_ns,
-		       struct jt_interval *sum)
+                       struct jt_interval *sum)
 {
 	uint64_t so_far_ns = sum->end_ns - sum->begin_ns;
 	struct jt_interval part = { 0 };
@@ -54,7 +56,7 @@ static int add_stretch(struct jt_window *w, size_t domain, uint64_t begin_ns, ui
 	if (status != JT_OK && status != JT_EAGAIN)
 		return status;
 	covered_ns = (double)sum->coverage_ppm * (double)so_far_ns +
-		     (double)part.coverage_ppm * (double)(end_ns - begin_ns);
+	             (double)part.coverage_ppm * (double)(end_ns - begin_ns);
 	sum->energy_uj += part.energy_uj;
 	sum->bound_uj += part.bound_uj;
 	sum->provenance = JT_MAX(sum->provenance, part.provenance);
@@ -65,10 +67,11 @@ static int add_stretch(struct jt_window *w, size_t domain, uint64_t begin_ns, ui
 }
 
 int jt_window_read(struct jt_window *w, size_t domain, const char *phase,
-		   struct jt_interval *ret_interval)
+                   struct jt_interval *ret_interval)
 {
-	struct jt_interval sum = { .domain = (uint32_t)domain, .begin_ns = w->begin_ns,
-				   .end_ns = w->begin_ns };
+	struct jt_interval sum = { .domain = (uint32_t)domain,
+		                   .begin_ns = w->begin_ns,
+		                   .end_ns = w->begin_ns };
 	int worst = JT_ENOENT;
 
 	if (!w->end_ns)

@@ -27,7 +27,8 @@ struct jt_pacer {
 	uint64_t n_late;          /* ticks left out because a reading took too long */
 };
 
-/* @update_ns: the sensor's nominal period; 0: there is nothing to locate. @now_ns: the first tick.
+/*
+ * @update_ns: the sensor's nominal period; 0: there is nothing to locate. @now_ns: the first tick.
  */
 void jt__pacer_init(struct jt_pacer *p, uint64_t base_ns, uint64_t update_ns, uint64_t now_ns);
 

@@ -78,7 +78,8 @@ int jt__cpumodel_step(struct jt_cpumodel *m, const char *stat, uint64_t now_ns)
 		return JT_EIO;
 	if (marks)
 		m->since = m->mark;
-	/* Columns may step back a little (iowait does, proc(5)): the last utilisation then stands.
+	/*
+	 * Columns may step back a little (iowait does, proc(5)): the last utilisation then stands.
 	 */
 	if (now.all > m->since.all && now.busy >= m->since.busy)
 		m->utilisation =

@@ -64,7 +64,8 @@ struct jt_tracks {
 	uint64_t zero_unix_ns; /* as jt__replay_zero_unix_ns() */
 };
 
-/* As jt__replay_open(); JT_ELIMIT beyond JT_REPLAY_MAX_SAMPLES. Nothing is left to free on failure.
+/*
+ * As jt__replay_open(); JT_ELIMIT beyond JT_REPLAY_MAX_SAMPLES. Nothing is left to free on failure.
  */
 int jt__replay_load(const char *path, const char *sensor, struct jt_tracks *ret_tracks,
                     struct jt_error *err);

@@ -13,12 +13,13 @@ struct jt_knot {
 	uint64_t e_uj;
 	uint64_t covered_ns; /* time that the sensor saw */
 	uint64_t derived_ns; /* time known from integrated power only */
-	uint64_t late_uj;    /* used in time that was closed before it was known: not in E, but not lost */
+	uint64_t late_uj;    /* used in time that was closed before it was known: not in E, but not
+	                        lost */
 	uint64_t unseen_uj;  /* what the unseen part of the time may have added or not, at most */
 	uint64_t edge_ns;    /* how far off t_ns may be */
 	uint32_t low_mw;     /* the power range around here; 0..max where only a counter is known */
 	uint32_t high_mw;
-	bool shaped;         /* inside a counter step: E here is an estimate between its two ends */
+	bool shaped; /* inside a counter step: E here is an estimate between its two ends */
 };
 
 struct jt_timeline {
@@ -37,32 +38,33 @@ struct jt_timeline {
 
 	/* counter */
 	bool has_counter;
-	uint64_t counter_uj;     /* last value that was believed */
+	uint64_t counter_uj;       /* last value that was believed */
 	uint64_t counter_begin_ns; /* begin of the last read that showed it */
-	uint64_t changed_ns;     /* it was updated after this, … */
-	uint64_t located_ns;     /* … about here */
-	uint64_t first_edge_ns;  /* of the first value: plus or minus */
+	uint64_t changed_ns;       /* it was updated after this, … */
+	uint64_t located_ns;       /* … about here */
+	uint64_t first_edge_ns;    /* of the first value: plus or minus */
 
-	/* a value that cannot follow the last one: a lie, or the first after a restart; the next one tells */
+	/* a value that cannot follow the last one: a lie, or the first after a restart; the next
+	 * one tells */
 	bool has_suspect;
 	struct jt_sample suspect;
 	uint64_t suspect_begin_ns; /* begin of the last read that showed it */
 
 	struct jt_locator locator;
-	struct jt_shape shape;   /* where in a step its energy was */
+	struct jt_shape shape; /* where in a step its energy was */
 
 	/* power readings; held from one to the next */
 	bool has_power;
 	uint32_t power_mw;
-	uint64_t power_ns;       /* middle of the last reading */
+	uint64_t power_ns; /* middle of the last reading */
 	uint64_t power_changed_ns;
-	uint64_t interval_ns;    /* typical time between readings */
-	double low_mw, high_mw;  /* decaying envelope */
-	uint64_t integral_uj;    /* of the held readings since the beginning */
+	uint64_t interval_ns;   /* typical time between readings */
+	double low_mw, high_mw; /* decaying envelope */
+	uint64_t integral_uj;   /* of the held readings since the beginning */
 
 	/* cross-check, since the last half-life */
-	bool cross_lost;         /* one of both has missed a part since the last update */
-	uint64_t cross_from_uj;  /* integral_uj at its beginning */
+	bool cross_lost;        /* one of both has missed a part since the last update */
+	uint64_t cross_from_uj; /* integral_uj at its beginning */
 	uint64_t cross_counter_uj;
 	uint64_t cross_power_uj;
 	uint64_t cross_begin_ns;

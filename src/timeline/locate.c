@@ -10,11 +10,12 @@
 #include "base/base.h"
 #include "timeline/locate.h"
 
-/* Widening of a prediction: 2 % of the period, SC24 saw no more on NVIDIA boards; up to 20 % where it fails. */
+/* Widening of a prediction: 2 % of the period, SC24 saw no more on NVIDIA boards; up to 20 % where
+ * it fails. */
 void jt__locator_init(struct jt_locator *l, uint64_t nominal_period_ns)
 {
 	*l = (struct jt_locator){ .nominal_ns = nominal_period_ns,
-				  .jitter_ns = nominal_period_ns / 50 };
+		                  .jitter_ns = nominal_period_ns / 50 };
 }
 
 static void jitters_more(struct jt_locator *l)
@@ -50,14 +51,15 @@ static bool narrow_period(struct jt_locator *l)
 }
 
 /*
- * The part of [lo, hi] that the last bracket, moved on by whole periods, leaves; kept if there is any.
- * false also if several numbers of periods fit: a poll that is slower than half the period cannot
- * tell them apart.
+ * The part of [lo, hi] that the last bracket, moved on by whole periods, leaves; kept if there is
+ * any. false also if several numbers of periods fit: a poll that is slower than half the period
+ * cannot tell them apart.
  */
 static bool predict(struct jt_locator *l, uint64_t lo_ns, uint64_t hi_ns)
 {
 	uint64_t slack = l->jitter_ns, reach = l->hi_ns + slack;
-	uint64_t least = lo_ns > reach ? (lo_ns - reach + l->period_hi_ns - 1) / l->period_hi_ns : 1;
+	uint64_t least =
+		lo_ns > reach ? (lo_ns - reach + l->period_hi_ns - 1) / l->period_hi_ns : 1;
 	uint64_t most = (hi_ns + slack - l->lo_ns) / l->period_lo_ns;
 
 	if (least != most)
@@ -80,7 +82,7 @@ uint64_t jt__locator_longest_ns(const struct jt_locator *l)
 }
 
 uint64_t jt__locator_update(struct jt_locator *l, uint64_t after_ns, uint64_t until_ns,
-			    uint64_t *ret_edge_ns)
+                            uint64_t *ret_edge_ns)
 {
 	if (!l->hi_ns || !predict(l, after_ns, until_ns))
 		start_over(l, after_ns, until_ns);

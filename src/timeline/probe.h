@@ -10,7 +10,7 @@ struct jt_probe {
 	uint64_t derived_ns;
 	uint64_t unseen_uj;
 	uint64_t late_uj; /* used in time that was closed before it was known; not in e_uj */
-	double edge_uj; /* how far off e_uj may be because of where the knots are */
+	double edge_uj;   /* how far off e_uj may be because of where the knots are */
 };
 
 void jt__timeline_probe(struct jt_timeline *tl, uint64_t t_ns, struct jt_probe *ret_probe);

@@ -4,9 +4,9 @@
  * boards: Yang, Adamek, Armour, "Part-time Power Measurements", SC24
  * (arXiv:2312.02741); their captures, fitted again here, give A100 25 ms and no lag, RTX 3090
  * 100 ms and 1.1 s, and readings 5.2 to 5.8 % below a 5 kHz meter, proportional to
- * power: the gain tolerance. An idle A100 reads 59.0 W of 64.0 W, so its tolerance covers that. Hopper's
- * instantaneous field sees 25 ms of each 100 ms. There is no published row for Blackwell; it is given
- * Hopper's numbers with twice the tolerance. Of an unknown GPU nobody knows whether a
+ * power: the gain tolerance. An idle A100 reads 59.0 W of 64.0 W, so its tolerance covers that.
+ * Hopper's instantaneous field sees 25 ms of each 100 ms. There is no published row for Blackwell;
+ * it is given Hopper's numbers with twice the tolerance. Of an unknown GPU nobody knows whether a
  * reading is an instant or a second's mean: it is taken to see a tenth of the time, as the
  * worst kind does, and to be as late as the slowest. RAPL updates each 1 ms
  * (Intel SDM vol. 3B, 15.10); Raffin & Trystram (arXiv:2401.15985) discuss its error.
@@ -70,7 +70,8 @@ static bool has_part(const char *name, const char *part)
 	size_t n = strcspn(part, "*");
 
 	for (; *name; name++)
-		if (strncasecmp(name, part, n) == 0 && (part[n] == '*' || !isdigit((unsigned char)name[n])))
+		if (strncasecmp(name, part, n) == 0 &&
+		    (part[n] == '*' || !isdigit((unsigned char)name[n])))
 			return true;
 	return false;
 }

@@ -2,7 +2,8 @@
 #include <string.h>
 #include "timeline/shape.h"
 
-#define BEGINNING_UJ (UINT64_C(1) << 50) /* so that what was before the first point is not negative */
+#define BEGINNING_UJ                                                                               \
+	(UINT64_C(1) << 50) /* so that what was before the first point is not negative */
 
 static uint64_t energy_uj(uint32_t power_mw, uint64_t ns)
 {
@@ -41,7 +42,8 @@ uint64_t jt__shape_at(const struct jt_shape *s, uint64_t t_ns)
 		i--;
 	if (t_ns < s->points[i - 1].t_ns)
 		return s->points[0].uj - energy_uj(s->points[0].power_mw, s->points[0].t_ns - t_ns);
-	return s->points[i - 1].uj + energy_uj(s->points[i - 1].power_mw, t_ns - s->points[i - 1].t_ns);
+	return s->points[i - 1].uj +
+	       energy_uj(s->points[i - 1].power_mw, t_ns - s->points[i - 1].t_ns);
 }
 
 void jt__shape_forget(struct jt_shape *s, uint64_t t_ns)

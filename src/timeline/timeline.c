@@ -7,8 +7,8 @@
  * and that everything up to this update is in the new value. So a knot stands at
  * each update, and E is not known beyond the last one until the next. Within the
  * step the instantaneous power field, where there is one, says where its energy was,
- * as far as it is known when the step ends: readings stand for a time that is half a window and half a
- * period past. Waiting for the rest would bring windows of 0.15 s from 2.0 to 1.7 % mean
+ * as far as it is known when the step ends: readings stand for a time that is half a window and
+ * half a period past. Waiting for the rest would bring windows of 0.15 s from 2.0 to 1.7 % mean
  * error (bench/accuracy) and make every request final 62 ms later.
  *
  * Without a counter power readings are integrated. A reading stands for the mean
@@ -27,16 +27,16 @@
 #include <string.h>
 #include "timeline/knots.h"
 
-#define STALL_PERIODS 20           /* a counter that has not moved for so long is stuck, … */
-#define STALL_MIN_NS (2 * JT_NS_PER_S) /* … but not before this */
-#define GAP_INTERVALS 5            /* readings further apart than this are a gap, … */
-#define GAP_MIN_NS JT_NS_PER_S     /* … but not before this */
-#define ENVELOPE_NS (10 * JT_NS_PER_S) /* memory of the power range */
+#define STALL_PERIODS 20                /* a counter that has not moved for so long is stuck, … */
+#define STALL_MIN_NS (2 * JT_NS_PER_S)  /* … but not before this */
+#define GAP_INTERVALS 5                 /* readings further apart than this are a gap, … */
+#define GAP_MIN_NS JT_NS_PER_S          /* … but not before this */
+#define ENVELOPE_NS (10 * JT_NS_PER_S)  /* memory of the power range */
 #define CROSS_MIN_NS (10 * JT_NS_PER_S) /* too little to compare before this */
 #define CROSS_HALF_NS (60 * JT_NS_PER_S)
 
 int jt_timeline_new(const struct jt_sensor *sensor, size_t max_knots, struct jt_timeline **ret_tl,
-		    struct jt_error *err)
+                    struct jt_error *err)
 {
 	struct jt_timeline *tl;
 
@@ -84,7 +84,9 @@ static void append(struct jt_timeline *tl, const struct jt_knot *k)
 	*last_knot(tl) = *k;
 }
 
-/* Goes on from the last knot to @t_ns; the caller adds what is known of the stretch, then appends. */
+/*
+ * Goes on from the last knot to @t_ns; the caller adds what is known of the stretch, then appends.
+ */
 static struct jt_knot next_knot(struct jt_timeline *tl, uint64_t t_ns)
 {
 	struct jt_knot k = *last_knot(tl);
@@ -158,8 +160,8 @@ static void cross_check(struct jt_timeline *tl, uint64_t delta_uj, uint64_t t_ns
 
 static void begin_at(struct jt_timeline *tl, uint64_t t_ns, uint64_t edge_ns)
 {
-	append(tl, &(struct jt_knot){ .t_ns = t_ns, .edge_ns = edge_ns,
-				      .high_mw = tl->sensor.max_power_mw });
+	append(tl, &(struct jt_knot){
+			   .t_ns = t_ns, .edge_ns = edge_ns, .high_mw = tl->sensor.max_power_mw });
 }
 
 /* The update that a reading shows is at most one period older than the reading. */
@@ -207,9 +209,9 @@ static void append_shape(struct jt_timeline *tl, const struct jt_knot *end)
 			continue;
 		k.t_ns = p->t_ns;
 		k.e_uj = begin.e_uj + (uint64_t)((unsigned __int128)(end->e_uj - begin.e_uj) *
-						 (p->uj - from) / whole);
+		                                 (p->uj - from) / whole);
 		k.covered_ns = begin.covered_ns +
-			       (end->covered_ns > begin.covered_ns ? p->t_ns - begin.t_ns : 0);
+		               (end->covered_ns > begin.covered_ns ? p->t_ns - begin.t_ns : 0);
 		k.shaped = true;
 		append(tl, &k);
 	}
@@ -220,13 +222,14 @@ static uint32_t highest_mw(const struct jt_timeline *tl, const struct jt_sample 
 {
 	uint32_t max_mw = tl->sensor.max_power_mw;
 
-	return s->valid & JT_HAS_LIMIT && s->limit_mw ? JT_MIN(s->limit_mw + s->limit_mw / 4, max_mw) :
-							max_mw;
+	return s->valid & JT_HAS_LIMIT && s->limit_mw
+	               ? JT_MIN(s->limit_mw + s->limit_mw / 4, max_mw)
+	               : max_mw;
 }
 
 /*
- * Of what was used in @lost_ns, which are closed without it, and the @ns up to @k. Nobody knows how much
- * was used when: between nothing and as much as possible.
+ * Of what was used in @lost_ns, which are closed without it, and the @ns up to @k. Nobody knows how
+ * much was used when: between nothing and as much as possible.
  */
 static uint64_t late_part_uj(uint64_t uj, uint64_t lost_ns, struct jt_knot *k, uint64_t ns)
 {
@@ -238,10 +241,11 @@ static uint64_t late_part_uj(uint64_t uj, uint64_t lost_ns, struct jt_knot *k, u
 }
 
 /*
- * The value of @s is believed: @delta_uj were used since the last one. What belongs to time that was
- * closed meanwhile (nobody waits for a counter that stands still) comes late: it goes beside E.
+ * The value of @s is believed: @delta_uj were used since the last one. What belongs to time that
+ * was closed meanwhile (nobody waits for a counter that stands still) comes late: it goes beside E.
  */
-static void believe(struct jt_timeline *tl, const struct jt_sample *s, uint64_t delta_uj, bool covered)
+static void believe(struct jt_timeline *tl, const struct jt_sample *s, uint64_t delta_uj,
+                    bool covered)
 {
 	uint64_t after = JT_MAX(tl->counter_begin_ns, earliest_update_ns(tl, s)), last, edge, t;
 	struct jt_knot k;
@@ -259,7 +263,8 @@ static void believe(struct jt_timeline *tl, const struct jt_sample *s, uint64_t 
 	k.low_mw = 0;
 	k.high_mw = highest_mw(tl, s);
 	if (last > tl->located_ns) {
-		uint64_t part_uj = late_part_uj(delta_uj, last - tl->located_ns, &k, t - last + edge);
+		uint64_t part_uj =
+			late_part_uj(delta_uj, last - tl->located_ns, &k, t - last + edge);
 
 		k.late_uj += delta_uj - part_uj;
 		delta_uj = part_uj;
@@ -307,7 +312,8 @@ static void believe_suspect(struct jt_timeline *tl)
 static bool follows_suspect(const struct jt_timeline *tl, const struct jt_sample *s)
 {
 	return tl->has_suspect && s->energy_uj > tl->suspect.energy_uj &&
-	       s->energy_uj - tl->suspect.energy_uj <= most_uj(tl, s->end_ns - tl->suspect.begin_ns);
+	       s->energy_uj - tl->suspect.energy_uj <=
+	               most_uj(tl, s->end_ns - tl->suspect.begin_ns);
 }
 
 static void suspect(struct jt_timeline *tl, const struct jt_sample *s)
@@ -360,7 +366,8 @@ static uint64_t power_window_ns(const struct jt_timeline *tl, const struct jt_sa
 	return s->valid & JT_HAS_POWER ? tl->sensor.window_ns : tl->sensor.avg_window_ns;
 }
 
-/* The middle of what a reading stands for is so much earlier than the middle of the time it is shown. */
+/* The middle of what a reading stands for is so much earlier than the middle of the time it is
+ * shown. */
 static uint64_t power_shift_ns(const struct jt_timeline *tl, uint64_t window_ns)
 {
 	return tl->sensor.lag_ns + (window_ns + tl->sensor.update_ns) / 2;
@@ -393,7 +400,8 @@ static void append_power(struct jt_timeline *tl, uint64_t t_ns, uint64_t uj, dou
 	append(tl, &k);
 }
 
-/* Integrates the held reading up to the middle of this one; E(t) grows only where no counter does it. */
+/* Integrates the held reading up to the middle of this one; E(t) grows only where no counter does
+ * it. */
 static void add_power(struct jt_timeline *tl, const struct jt_sample *s)
 {
 	uint32_t mw = s->valid & JT_HAS_POWER ? s->power_mw : s->power_avg_mw;
@@ -415,12 +423,13 @@ static void add_power(struct jt_timeline *tl, const struct jt_sample *s)
 	dt = t - tl->power_ns;
 	gap = tl->interval_ns && dt > JT_MAX(GAP_INTERVALS * tl->interval_ns, GAP_MIN_NS);
 	tl->cross_lost |= gap;
-	/* what is held goes on to the middle between the two reads, where a change is as likely before as after */
+	/* what is held goes on to the middle between the two reads, where a change is as likely
+	 * before as after */
 	hold_ns = dt / 2;
 	if (!gap)
 		tl->integral_uj += (uint64_t)(((unsigned __int128)tl->power_mw * hold_ns +
-					       (unsigned __int128)mw * (dt - hold_ns)) /
-					      1000000);
+		                               (unsigned __int128)mw * (dt - hold_ns)) /
+		                              1000000);
 	widen_envelope(tl, mw, dt);
 	/* an average over more than a counter step says nothing of its inside */
 	if (tl->has_counter && window <= period && tl->power_ns + hold_ns > shift)
@@ -477,9 +486,9 @@ void jt_timeline_finish(struct jt_timeline *tl)
 	/* power readings are known up to the last one's own window; the shift hides that tail */
 	if (tl->n && !tl->has_counter && tl->has_power && held_to > last_knot(tl)->t_ns)
 		append_power(tl, held_to,
-			     (uint64_t)((unsigned __int128)tl->power_mw *
-					(held_to - last_knot(tl)->t_ns) / 1000000),
-			     0);
+		             (uint64_t)((unsigned __int128)tl->power_mw *
+		                        (held_to - last_knot(tl)->t_ns) / 1000000),
+		             0);
 }
 
 uint64_t jt_timeline_closed_ns(const struct jt_timeline *tl)

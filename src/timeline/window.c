@@ -46,7 +46,7 @@ static uint64_t between(uint64_t a, uint64_t b, uint64_t part, uint64_t whole)
 
 /* The knots before and after @t_ns, or at it; false outside of what is known. */
 static bool find_knots(struct jt_timeline *tl, uint64_t t_ns, const struct jt_knot **ret_a,
-		       const struct jt_knot **ret_b)
+                       const struct jt_knot **ret_b)
 {
 	size_t i;
 
@@ -91,12 +91,14 @@ uint64_t jt_timeline_at(struct jt_timeline *tl, uint64_t t_ns)
 }
 
 /* How far E at @k may be off because only the located knots around it, @a and @b, are known. */
-static double edge_between(const struct jt_knot *a, const struct jt_knot *b, const struct jt_knot *k)
+static double edge_between(const struct jt_knot *a, const struct jt_knot *b,
+                           const struct jt_knot *k)
 {
 	double located_ns = (double)JT_MAX(a->edge_ns, b->edge_ns), high_w = b->high_mw * 1e-6;
 	double whole, so_far, most, least;
 
-	if (b->derived_ns > a->derived_ns) /* power: the range around here, for as long as the sensor blurs */
+	if (b->derived_ns >
+	    a->derived_ns) /* power: the range around here, for as long as the sensor blurs */
 		return located_ns * (b->high_mw - b->low_mw) * 1e-6;
 	whole = (double)(b->e_uj - a->e_uj);
 	so_far = (double)(k->e_uj - a->e_uj);
@@ -134,9 +136,12 @@ void jt__timeline_probe(struct jt_timeline *tl, uint64_t t_ns, struct jt_probe *
 	bool inside = find_knots(tl, t_ns, &a, &b);
 	struct jt_knot k = inside ? interpolate(a, b, t_ns) : at(tl, t_ns);
 
-	*ret_probe = (struct jt_probe){ .e_uj = k.e_uj, .covered_ns = k.covered_ns,
-					.derived_ns = k.derived_ns, .unseen_uj = k.unseen_uj, .late_uj = k.late_uj,
-					.edge_uj = inside ? edge_in(tl, &k) : 0 };
+	*ret_probe = (struct jt_probe){ .e_uj = k.e_uj,
+		                        .covered_ns = k.covered_ns,
+		                        .derived_ns = k.derived_ns,
+		                        .unseen_uj = k.unseen_uj,
+		                        .late_uj = k.late_uj,
+		                        .edge_uj = inside ? edge_in(tl, &k) : 0 };
 }
 
 uint64_t jt__timeline_next_ns(struct jt_timeline *tl, uint64_t t_ns)
@@ -159,7 +164,7 @@ const struct jt_sensor *jt__timeline_sensor(const struct jt_timeline *tl)
 }
 
 int jt_timeline_window(struct jt_timeline *tl, uint64_t begin_ns, uint64_t end_ns,
-		       struct jt_interval *ret_interval)
+                       struct jt_interval *ret_interval)
 {
 	uint64_t start = jt_timeline_start_ns(tl), closed = jt_timeline_closed_ns(tl);
 	uint64_t from = JT_MAX(begin_ns, start), to = JT_MIN(end_ns, closed);
@@ -176,12 +181,12 @@ int jt_timeline_window(struct jt_timeline *tl, uint64_t begin_ns, uint64_t end_n
 	ret_interval->begin_ns = begin_ns;
 	ret_interval->end_ns = end_ns;
 	ret_interval->energy_uj = b.e_uj - a.e_uj;
-	ret_interval->provenance = b.derived_ns > a.derived_ns ?
-					   JT_MAX(tl->sensor.provenance, JT_DERIVED) :
-					   tl->sensor.provenance;
+	ret_interval->provenance = b.derived_ns > a.derived_ns
+	                                   ? JT_MAX(tl->sensor.provenance, JT_DERIVED)
+	                                   : tl->sensor.provenance;
 	if (end_ns > begin_ns)
 		ret_interval->coverage_ppm = (uint32_t)((b.covered_ns - a.covered_ns) * 1000000.0 /
-							(double)(end_ns - begin_ns));
+		                                        (double)(end_ns - begin_ns));
 	bound = edge_uj(tl, from) + edge_uj(tl, to);
 	bound += ((double)ret_interval->energy_uj + bound) * tl->sensor.gain_ppm * 1e-6;
 	bound += (double)(b.unseen_uj - a.unseen_uj) + 2.0 * tl->sensor.step_uj;

@@ -35,7 +35,8 @@ static size_t feed(struct jt_smilog *l, const char *p, const char *end, struct j
 	return n_samples;
 }
 
-/* Each line is a sample, nothing, or an error with a message, and both passes see the same samples.
+/*
+ * Each line is a sample, nothing, or an error with a message, and both passes see the same samples.
  */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {

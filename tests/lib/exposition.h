@@ -58,7 +58,8 @@ static inline void lint_header(struct lint *l, const char *line)
 	}
 }
 
-/* The text behind a label's opening quote; returns what follows the closing one, NULL if it is bad.
+/*
+ * The text behind a label's opening quote; returns what follows the closing one, NULL if it is bad.
  */
 static inline const char *lint_value(const char *p)
 {

@@ -2,8 +2,8 @@
 #ifndef JT_SERVER_RIG_H
 #define JT_SERVER_RIG_H
 /*
- * For the tests of the server: one loop, one server, and an application whose behaviour a test chooses by
- * the request's target.
+ * For the tests of the server: one loop, one server, and an application whose behaviour a test
+ * chooses by the request's target.
  */
 #include <sys/epoll.h>
 #include "http/server.h"

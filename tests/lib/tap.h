@@ -2,8 +2,8 @@
 #ifndef JT_TAP_H
 #define JT_TAP_H
 /*
- * A test program is a list of sentences: test(name) runs a function, check() inside it says what must
- * hold; the function becomes one TAP line. Single-threaded.
+ * A test program is a list of sentences: test(name) runs a function, check() inside it says what
+ * must hold; the function becomes one TAP line. Single-threaded.
  */
 #include <math.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@
 static int tap_n, tap_failed, tap_in_test;
 
 #define check(cond) tap_check((cond), #cond, __FILE__, __LINE__)
-#define check_near(got, want, tolerance) \
+#define check_near(got, want, tolerance)                                                           \
 	tap_near((got), (want), (tolerance), #got, __FILE__, __LINE__)
 #define check_text(got, want) tap_text((got), (want), #got, __FILE__, __LINE__)
 #define test(function) tap_run(function, #function)
@@ -32,7 +32,7 @@ static inline int tap_check(int ok, const char *what, const char *file, int line
 }
 
 static inline int tap_near(double got, double want, double tolerance, const char *what,
-			   const char *file, int line)
+                           const char *file, int line)
 {
 	int ok = fabs(got - want) <= tolerance;
 
@@ -46,15 +46,15 @@ static inline int tap_near(double got, double want, double tolerance, const char
 }
 
 static inline int tap_text(const char *got, const char *want, const char *what, const char *file,
-			   int line)
+                           int line)
 {
 	int ok = got && strcmp(got, want) == 0;
 
 	if (!ok) {
 		if (tap_in_test++ >= TAP_MAX_COMPLAINTS)
 			return ok;
-		printf("# %s:%d: %s is \"%s\", not \"%s\"\n", file, line, what, got ? got : "(null)",
-		       want);
+		printf("# %s:%d: %s is \"%s\", not \"%s\"\n", file, line, what,
+		       got ? got : "(null)", want);
 	}
 	return ok;
 }

@@ -90,12 +90,12 @@ static void roles_empty_texts_and_progress_are_not_tokens(void)
 		": ping\n\n"
 		"event: ping\ndata: {}\n\n"
 		"data:\n\n" CHUNK("\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":"
-	                          "\"\"}}]") CHUNK(
-			"\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":null}}]")
+	                          "\"\"}}]") CHUNK("\"choices\":[{\"delta\":{\"role\":"
+	                                           "\"assistant\",\"content\":null}}]")
 			CHUNK("\"choices\":[{\"delta\":{\"tool_calls\":[],\"reasoning\":\"\"}}]")
 				CHUNK("\"choices\":[{\"text\":\"\",\"logprobs\":{\"content\":[{"
-	                              "\"text\":\"x\"}]}}]") CHUNK(
-					"\"choices\":[],\"prompt_progress\":{\"processed\":3}")
+	                              "\"text\":\"x\"}]}}]") CHUNK("\"choices\":[],\"prompt_"
+	                                                           "progress\":{\"processed\":3}")
 					CHUNK("\"content\":\"x\",\"delta\":{\"content\":\"x\"}"));
 	check(answer.n_content == 0 && answer.first_offset == JT_NONE);
 	check(answer.n_malformed == 0 && !(answer.news & JT_NEWS_TOKEN));

@@ -48,8 +48,9 @@ static uint64_t total_uj(int request)
 	return book.uj[request][0] + book.uj[request][1] + book.uj[request][2];
 }
 
-static const struct jt_sensor sensor = { .name = "test", .update_ns = 100 * MS, .step_uj = 1,
-					 .max_power_mw = 10000000 };
+static const struct jt_sensor sensor = {
+	.name = "test", .update_ns = 100 * MS, .step_uj = 1, .max_power_mw = 10000000
+};
 
 /* A counter with exactly one update at each sample, so that E(t) is what the test says. */
 static struct jt_timeline *timeline;
@@ -63,8 +64,10 @@ static void meter_begin(void)
 	now_ns = S;
 	energy_uj = 1000000;
 	for (int i = 0; i < 2; i++, energy_uj++, now_ns += 100 * MS)
-		jt_timeline_add(timeline, &(struct jt_sample){ .valid = JT_HAS_ENERGY, .begin_ns = now_ns,
-							       .end_ns = now_ns, .energy_uj = energy_uj });
+		jt_timeline_add(timeline, &(struct jt_sample){ .valid = JT_HAS_ENERGY,
+		                                               .begin_ns = now_ns,
+		                                               .end_ns = now_ns,
+		                                               .energy_uj = energy_uj });
 	now_ns -= 100 * MS;
 	energy_uj--;
 }
@@ -75,8 +78,10 @@ static void draw(double watts, uint64_t ms)
 	for (; ms; ms -= 100) {
 		now_ns += 100 * MS;
 		energy_uj += (uint64_t)(watts * 1e5);
-		jt_timeline_add(timeline, &(struct jt_sample){ .valid = JT_HAS_ENERGY, .begin_ns = now_ns,
-							       .end_ns = now_ns, .energy_uj = energy_uj });
+		jt_timeline_add(timeline, &(struct jt_sample){ .valid = JT_HAS_ENERGY,
+		                                               .begin_ns = now_ns,
+		                                               .end_ns = now_ns,
+		                                               .energy_uj = energy_uj });
 	}
 }
 
@@ -88,8 +93,8 @@ static struct jt_attribution *attribution(uint64_t floor_mw)
 	return a;
 }
 
-static void post(struct jt_attribution *a, uint64_t t_ns, uint64_t request, enum jt_change_kind kind,
-		 enum jt_phase phase, uint32_t own, uint32_t shared)
+static void post(struct jt_attribution *a, uint64_t t_ns, uint64_t request,
+                 enum jt_change_kind kind, enum jt_phase phase, uint32_t own, uint32_t shared)
 {
 	struct jt_change c = { t_ns, request, kind, phase, { shared, own } };
 
@@ -126,7 +131,8 @@ static void two_requests_share_by_weight_and_time(void)
 {
 	struct jt_attribution *a = scene(JT_NONE);
 
-	/* 100 W for 3 s; request 1 all the time, request 2 with twice the weight in the middle second */
+	/* 100 W for 3 s; request 1 all the time, request 2 with twice the weight in the middle
+	 * second */
 	post(a, T0, 1, JT_ENTER, JT_PHASE_DECODE, 10, 0);
 	post(a, T0 + S, 2, JT_ENTER, JT_PHASE_DECODE, 20, 0);
 	post(a, T0 + 2 * S, 2, JT_LEAVE, JT_PHASE_DECODE, 0, 0);
@@ -294,7 +300,8 @@ static void nothing_is_final_before_the_watermark(void)
 	jt_attribution_free(a);
 }
 
-/* Its counter stood still while the GPU worked: what it shows in the end was used, by nobody knows whom. */
+/* Its counter stood still while the GPU worked: what it shows in the end was used, by nobody knows
+ * whom. */
 static void energy_that_is_known_too_late_is_unattributed_not_lost(void)
 {
 	struct jt_attribution *a = scene(JT_NONE);
@@ -306,8 +313,10 @@ static void energy_that_is_known_too_late_is_unattributed_not_lost(void)
 	before_uj = jt_timeline_at(timeline, now_ns);
 	for (int i = 0; i < 80; i++) { /* 8 s without a change */
 		now_ns += 100 * MS;
-		jt_timeline_add(timeline, &(struct jt_sample){ .valid = JT_HAS_ENERGY, .begin_ns = now_ns,
-							       .end_ns = now_ns, .energy_uj = energy_uj });
+		jt_timeline_add(timeline, &(struct jt_sample){ .valid = JT_HAS_ENERGY,
+		                                               .begin_ns = now_ns,
+		                                               .end_ns = now_ns,
+		                                               .energy_uj = energy_uj });
 		close_all(a);
 	}
 	energy_uj += 800000000;
@@ -340,7 +349,9 @@ static void late_changes_act_now_and_are_counted(void)
 	jt_attribution_free(a);
 }
 
-/* Half of it was before the timeline: charged for the other half, not late, and covered for half. */
+/*
+ * Half of it was before the timeline: charged for the other half, not late, and covered for half.
+ */
 static void what_was_before_the_timeline_is_not_covered(void)
 {
 	struct jt_attribution *a = scene(JT_NONE);
@@ -411,7 +422,8 @@ static void strange_changes_are_harmless(void)
 
 	check(jt_attribution_post(a, &heavy) == JT_EINVAL);
 	check(jt_attribution_post(a, &no_phase) == JT_EINVAL);
-	post(a, T0, 1, JT_LEAVE, JT_PHASE_DECODE, 0, 0); /* never came in: final, without a charge */
+	post(a, T0, 1, JT_LEAVE, JT_PHASE_DECODE, 0,
+	     0); /* never came in: final, without a charge */
 	post(a, T0 + 100, 2, JT_ADJUST, JT_PHASE_DECODE, 5, 0);
 	post(a, T0 + 200, 3, JT_ENTER, JT_PHASE_PREFILL, 5, 0);
 	post(a, T0 + 300, 3, JT_ENTER, JT_PHASE_DECODE, 5, 0); /* again: an adjustment */
@@ -442,9 +454,13 @@ static void a_million_random_events_conserve_energy_to_the_microjoule(void)
 		bool leave = active[r] && jt__rng_below(&rng, 3) == 0;
 
 		t += jt__rng_below(&rng, 200000);
-		post(a, t, r, leave ? JT_LEAVE : active[r] ? JT_ADJUST : JT_ENTER,
+		post(a, t, r,
+		     leave       ? JT_LEAVE
+		     : active[r] ? JT_ADJUST
+		                 : JT_ENTER,
 		     (enum jt_phase)jt__rng_below(&rng, JT_N_PHASES),
-		     (uint32_t)jt__rng_below(&rng, JT_WEIGHT_MAX), (uint32_t)jt__rng_below(&rng, 4) * 1000000);
+		     (uint32_t)jt__rng_below(&rng, JT_WEIGHT_MAX),
+		     (uint32_t)jt__rng_below(&rng, 4) * 1000000);
 		active[r] = !leave;
 		while (now_ns < t + 200 * MS)
 			draw((double)jt__rng_below(&rng, 700000) / 1000, 100);
@@ -463,7 +479,8 @@ static void a_million_random_events_conserve_energy_to_the_microjoule(void)
 	/* the charges that went out, counted here one by one */
 	check(account.requests_uj - book.sum_uj <= 1);
 	check(account.meter_uj == jt_timeline_at(timeline, now_ns));
-	printf("# %.3f MJ in %d events: charges %llu + idle %llu + unattributed %llu = meter %llu uJ\n",
+	printf("# %.3f MJ in %d events: charges %llu + idle %llu + unattributed %llu = meter %llu "
+	       "uJ\n",
 	       account.meter_uj * 1e-12, N_EVENTS, (unsigned long long)book.sum_uj,
 	       (unsigned long long)account.idle_uj, (unsigned long long)account.unattributed_uj,
 	       (unsigned long long)account.meter_uj);
@@ -482,12 +499,13 @@ static void the_order_of_arrival_does_not_matter(void)
 
 		for (int i = 0; i < N; i++)
 			changes[i] = (struct jt_change){
-				.t_ns = T0 + jt__rng_below(&rng, 900) * MS, /* many at the same instant */
+				.t_ns = T0 + jt__rng_below(&rng, 900) *
+				                     MS, /* many at the same instant */
 				.request = jt__rng_below(&rng, MAX_REQUESTS),
 				.kind = (enum jt_change_kind)jt__rng_below(&rng, 3),
 				.phase = (enum jt_phase)jt__rng_below(&rng, JT_N_PHASES),
 				.weight = { (uint32_t)jt__rng_below(&rng, 100),
-					    (uint32_t)jt__rng_below(&rng, 1000) },
+				            (uint32_t)jt__rng_below(&rng, 1000) },
 			};
 		for (int i = N - 1; round && i > 0; i--) {
 			int k = (int)jt__rng_below(&shuffle, (uint64_t)i + 1);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The meter as a library sees it, on a scripted source with a counter that runs at a known power. Sampling
- * is real: these tests take as long as they say.
+ * The meter as a library sees it, on a scripted source with a counter that runs at a known power.
+ * Sampling is real: these tests take as long as they say.
  */
 #include <stdatomic.h>
 #include <time.h>
@@ -13,7 +13,9 @@
 
 #define MS JT_NS_PER_MS
 
-/* Two domains, "gpu:0" at 200 W and "gpu:1" at 50 W, updating at every read; gpu:1 can be cut off. */
+/*
+ * Two domains, "gpu:0" at 200 W and "gpu:1" at 50 W, updating at every read; gpu:1 can be cut off.
+ */
 static uint64_t opened_ns;
 static _Atomic int lost;
 
@@ -35,12 +37,17 @@ static size_t count_script(const void *state)
 static void describe_script(const void *state, size_t i, struct jt_domain *ret_domain)
 {
 	(void)state;
-	*ret_domain = (struct jt_domain){ .source = "script", .device = "H100-SXM5-80GB",
-					  .valid = JT_HAS_ENERGY };
+	*ret_domain = (struct jt_domain){ .source = "script",
+		                          .device = "H100-SXM5-80GB",
+		                          .valid = JT_HAS_ENERGY };
 	snprintf(ret_domain->name, sizeof(ret_domain->name), "gpu:%zu", i);
-	ret_domain->sensor = (struct jt_sensor){ .name = "script", .what = "", .provenance = JT_MEASURED,
-						 .update_ns = 10 * MS, .step_uj = 1, .gain_ppm = 10000,
-						 .max_power_mw = 1000000 };
+	ret_domain->sensor = (struct jt_sensor){ .name = "script",
+		                                 .what = "",
+		                                 .provenance = JT_MEASURED,
+		                                 .update_ns = 10 * MS,
+		                                 .step_uj = 1,
+		                                 .gain_ppm = 10000,
+		                                 .max_power_mw = 1000000 };
 }
 
 static int read_script(void *state, size_t i, struct jt_sample *out)
@@ -58,8 +65,9 @@ static void close_script(void *state)
 	(void)state;
 }
 
-static const struct jt_source_ops script = { "script", "a test", open_script, count_script,
-					     describe_script, read_script, close_script };
+static const struct jt_source_ops script = { "script",     "a test",        open_script,
+	                                     count_script, describe_script, read_script,
+	                                     close_script };
 static const struct jt_source_ops *const scripts[] = { &script, NULL };
 
 static struct jt_record records[64];
@@ -110,7 +118,7 @@ static void settle(struct jt_meter *m)
 	do
 		run_for(m, 20 * MS);
 	while (jt__now_ns() < give_up && (jt_meter_window(m, 0, t, t, &iv) == JT_EAGAIN ||
-					  jt_meter_window(m, 1, t, t, &iv) == JT_EAGAIN));
+	                                  jt_meter_window(m, 1, t, t, &iv) == JT_EAGAIN));
 	run_for(m, 5 * MS);
 }
 
@@ -204,8 +212,10 @@ static void a_request_is_charged_on_all_its_domains(void)
 	check(jt_meter_n_unsettled(m) == 1);
 	settle(m);
 	check(n_records == 1 && jt_meter_n_unsettled(m) == 0);
-	check_near(records[0].prefill_uj * 1e-6, 250e-9 * (double)(first - begin), records[0].bound_uj * 1e-6);
-	check_near(records[0].decode_uj * 1e-6, 250e-9 * (double)(end - first), records[0].bound_uj * 1e-6);
+	check_near(records[0].prefill_uj * 1e-6, 250e-9 * (double)(first - begin),
+	           records[0].bound_uj * 1e-6);
+	check_near(records[0].decode_uj * 1e-6, 250e-9 * (double)(end - first),
+	           records[0].bound_uj * 1e-6);
 	check(records[0].total_uj == records[0].prefill_uj + records[0].decode_uj);
 	check_text(records[0].provenance, "measured");
 	check_text(records[0].domains, "gpu:0,gpu:1");
@@ -249,8 +259,10 @@ static void requests_idle_and_unattributed_are_the_meter(void)
 	for (size_t d = 0; d < 2; d++) {
 		check(jt_meter_account(m, d, &account) == JT_OK);
 		check(account.error_uj == 0 && account.n_active == 0);
-		check(account.meter_uj == account.requests_uj + account.idle_uj + account.unattributed_uj);
-		sum_uj -= account.requests_uj; /* records are the requests of both domains, to the µJ of each */
+		check(account.meter_uj ==
+		      account.requests_uj + account.idle_uj + account.unattributed_uj);
+		sum_uj -= account.requests_uj; /* records are the requests of both domains, to the
+		                                  µJ of each */
 	}
 	check((int64_t)sum_uj >= -2 && (int64_t)sum_uj <= 0);
 	jt_meter_free(m);

@@ -19,7 +19,8 @@ static const struct jt_source_ops *const nvml = &jt__source_nvml;
 static const struct jt_source_options options = { .size = sizeof(options),
 	                                          .nvml_library = LIBRARY };
 
-/* A source over the fake as the script sets it up, at virtual time 10 s; NULL if it does not open.
+/*
+ * A source over the fake as the script sets it up, at virtual time 10 s; NULL if it does not open.
  */
 static void *open_with(const char *script)
 {
@@ -382,7 +383,8 @@ static void a_slow_calls_bracket_is_narrowed_by_the_drivers_stamp(void)
 	fake.reset();
 	nvml->open(&options, &state, NULL);
 	fake.script("gpu 0 slow nvmlDeviceGetFieldValues 100\n");
-	/* A busy machine may come between the readings of the two clocks: then it is not narrowed.
+	/*
+	 * A busy machine may come between the readings of the two clocks: then it is not narrowed.
 	 */
 	for (int i = 0; i < 10 && (i == 0 || s.end_ns - s.begin_ns > 3 * JT_NS_PER_MS); i++)
 		s = read_gpu(state, 0);

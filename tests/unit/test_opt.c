@@ -186,7 +186,7 @@ static void help_fills_lines_to_the_width(void)
 	FILE *f = open_memstream(&text, &n);
 
 	c.text = "Words that go on and on, µ and … being one column each,\nover a line of the "
-	         "source.\n\n"
+		 "source.\n\n"
 		 "  literal as long as it is, whatever the width may be\nNext.";
 	c.list_title = "Things";
 	c.list_row = row;

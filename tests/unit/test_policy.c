@@ -4,7 +4,7 @@
 #include "attribution/relabel.h"
 
 static struct jt_weight weigh(const struct jt_weigher *w, enum jt_phase phase, uint32_t prompt,
-			      uint32_t context, uint32_t choices)
+                              uint32_t context, uint32_t choices)
 {
 	struct jt_load load = { phase, prompt, context, choices, false };
 
@@ -38,8 +38,9 @@ static void roofline_without_a_model_is_the_phase_split_over_the_time_of_each_ph
 	jt__weigher_init(&w, JT_POLICY_ROOFLINE);
 	jt__weigher_learn(&w, 1000 * JT_NS_PER_S, 3000 * JT_NS_PER_S);
 	ratio = (double)weigh(&w, JT_PHASE_PREFILL, 1, 1, 1).own /
-		weigh(&w, JT_PHASE_DECODE, 1, 1, 1).own;
-	check_near(ratio, 0.25 / 0.75 * 3, 0.02); /* a quarter of the joules in a quarter of the time */
+	        weigh(&w, JT_PHASE_DECODE, 1, 1, 1).own;
+	check_near(ratio, 0.25 / 0.75 * 3,
+	           0.02); /* a quarter of the joules in a quarter of the time */
 }
 
 static struct jt_weigher with_model(void)
@@ -49,10 +50,16 @@ static struct jt_weigher with_model(void)
 	jt__weigher_init(&w, JT_POLICY_ROOFLINE);
 	w.has_model = true;
 	w.gpu = *jt__gpu_find("H100-SXM5-80GB");
-	w.arch = (struct jt_arch){ .n_layers = 32, .hidden_size = 4096, .intermediate_size = 14336,
-				   .n_heads = 32, .n_kv_heads = 8, .head_dim = 128,
-				   .vocab_size = 128256, .ffn_mats = 3, .weight_bytes_per_param = 2,
-				   .kv_bytes_per_elem = 2 };
+	w.arch = (struct jt_arch){ .n_layers = 32,
+		                   .hidden_size = 4096,
+		                   .intermediate_size = 14336,
+		                   .n_heads = 32,
+		                   .n_kv_heads = 8,
+		                   .head_dim = 128,
+		                   .vocab_size = 128256,
+		                   .ffn_mats = 3,
+		                   .weight_bytes_per_param = 2,
+		                   .kv_bytes_per_elem = 2 };
 	return w;
 }
 
@@ -98,27 +105,32 @@ static void policies_have_names(void)
 static void the_engine_tells_queue_from_prefill(void)
 {
 	struct jt_phase_times t = { .span_ns = { 0, 1000 * MS, 500 * MS },
-				    .engine_ns = { JT_NONE, 250 * MS, 500 * MS }, .prefill_ratio = 0.25 };
+		                    .engine_ns = { JT_NONE, 250 * MS, 500 * MS },
+		                    .prefill_ratio = 0.25 };
 	uint64_t uj[JT_N_PHASES] = { 0, 400, 1000 };
 
 	check_text(jt__relabel(&t, uj), "engine");
-	check(uj[JT_PHASE_QUEUE] == 300 && uj[JT_PHASE_PREFILL] == 100 && uj[JT_PHASE_DECODE] == 1000);
+	check(uj[JT_PHASE_QUEUE] == 300 && uj[JT_PHASE_PREFILL] == 100 &&
+	      uj[JT_PHASE_DECODE] == 1000);
 }
 
 static void an_answer_in_one_piece_is_divided_by_the_engines_times(void)
 {
 	struct jt_phase_times t = { .span_ns = { 0, 1000 * MS, 0 },
-				    .engine_ns = { JT_NONE, 100 * MS, 700 * MS }, .prefill_ratio = 0.25 };
+		                    .engine_ns = { JT_NONE, 100 * MS, 700 * MS },
+		                    .prefill_ratio = 0.25 };
 	uint64_t uj[JT_N_PHASES] = { 0, 1000, 0 };
 
 	check_text(jt__relabel(&t, uj), "engine");
-	check(uj[JT_PHASE_QUEUE] == 200 && uj[JT_PHASE_PREFILL] == 100 && uj[JT_PHASE_DECODE] == 700);
+	check(uj[JT_PHASE_QUEUE] == 200 && uj[JT_PHASE_PREFILL] == 100 &&
+	      uj[JT_PHASE_DECODE] == 700);
 }
 
 static void otherwise_by_the_configured_ratio(void)
 {
 	struct jt_phase_times t = { .span_ns = { 0, 1000 * MS, 0 },
-				    .engine_ns = { JT_NONE, JT_NONE, JT_NONE }, .prefill_ratio = 0.25 };
+		                    .engine_ns = { JT_NONE, JT_NONE, JT_NONE },
+		                    .prefill_ratio = 0.25 };
 	uint64_t uj[JT_N_PHASES] = { 0, 1001, 0 };
 
 	check_text(jt__relabel(&t, uj), "ratio");
@@ -128,7 +140,8 @@ static void otherwise_by_the_configured_ratio(void)
 static void lying_engine_times_keep_the_sum(void)
 {
 	struct jt_phase_times t = { .span_ns = { 0, 1000 * MS, 1 * MS },
-				    .engine_ns = { JT_NONE, 99999 * MS, 5 * MS }, .prefill_ratio = 0.25 };
+		                    .engine_ns = { JT_NONE, 99999 * MS, 5 * MS },
+		                    .prefill_ratio = 0.25 };
 	uint64_t uj[JT_N_PHASES] = { 0, 400, 1000 };
 
 	jt__relabel(&t, uj);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Virtual sensors with known truth around a timeline. Parameters here are the test's, not the table's. */
+/* Virtual sensors with known truth around a timeline. Parameters here are the test's, not the
+ * table's. */
 #include <stdlib.h>
 #include "tap.h"
 #include "base/base.h"
@@ -19,9 +20,11 @@ static double true_energy_j(double t_s)
 	       JT_MAX(rest - 0.61, 0) * 60;
 }
 
-static const struct jt_sensor counter_sensor = { .name = "test", .update_ns = 100 * MS,
-						 .window_ns = 25 * MS, .step_uj = 1000,
-						 .max_power_mw = 400000 };
+static const struct jt_sensor counter_sensor = { .name = "test",
+	                                         .update_ns = 100 * MS,
+	                                         .window_ns = 25 * MS,
+	                                         .step_uj = 1000,
+	                                         .max_power_mw = 400000 };
 
 /* A counter that updates each 100 ms (101.3 in truth), read each @poll_ms. */
 static struct jt_timeline *counter_timeline(double seconds, double poll_ms, uint64_t wrap_uj)
@@ -32,13 +35,14 @@ static struct jt_timeline *counter_timeline(double seconds, double poll_ms, uint
 
 	sensor.wrap_uj = wrap_uj;
 	check(jt_timeline_new(&sensor, 10000, &tl, NULL) == JT_OK);
-	for (double t = 1; t < 1 + seconds; t += poll_ms * 1e-3 * (0.95 + 0.1 * jt__rng_unit(&rng))) {
+	for (double t = 1; t < 1 + seconds;
+	     t += poll_ms * 1e-3 * (0.95 + 0.1 * jt__rng_unit(&rng))) {
 		double updated_s = floor((t - 0.023) / 0.1013) * 0.1013 + 0.023;
 		uint64_t energy_uj = (uint64_t)(true_energy_j(updated_s) * 1e3) * 1000 + 5000000;
 		struct jt_sample s = { .valid = JT_HAS_ENERGY,
-				       .begin_ns = (uint64_t)(t * 1e9),
-				       .end_ns = (uint64_t)(t * 1e9) + 200000,
-				       .energy_uj = wrap_uj ? energy_uj % wrap_uj : energy_uj };
+			               .begin_ns = (uint64_t)(t * 1e9),
+			               .end_ns = (uint64_t)(t * 1e9) + 200000,
+			               .energy_uj = wrap_uj ? energy_uj % wrap_uj : energy_uj };
 
 		check(jt_timeline_add(tl, &s) == JT_OK);
 	}
@@ -56,7 +60,7 @@ static double mean_error_ratio(struct jt_timeline *tl, double length_s)
 		struct jt_interval iv = { 0 };
 
 		check(jt_timeline_window(tl, (uint64_t)(t * 1e9), (uint64_t)((t + length_s) * 1e9),
-					 &iv) == JT_OK);
+		                         &iv) == JT_OK);
 		error = fabs(iv.energy_uj * 1e-6 - truth);
 		check(error <= iv.bound_uj * 1e-6);
 		sum += error / truth;
@@ -87,7 +91,8 @@ static void a_counter_read_once_a_period_is_still_located(void)
 
 static void a_wrap_is_no_loss(void)
 {
-	struct jt_timeline *tl = counter_timeline(30, 20, 700000000), *plain = counter_timeline(30, 20, 0);
+	struct jt_timeline *tl = counter_timeline(30, 20, 700000000),
+			   *plain = counter_timeline(30, 20, 0);
 	struct jt_timeline_stats stats;
 
 	jt_timeline_stats(tl, &stats);
@@ -107,14 +112,16 @@ static struct jt_timeline *fed(const struct jt_sensor *sensor, const struct jt_s
 	return tl;
 }
 
-#define READ(t_ms, joules) \
-	{ .valid = JT_HAS_ENERGY, .begin_ns = (t_ms) * MS, .end_ns = (t_ms) * MS + 1000, \
-	  .energy_uj = (joules) * UINT64_C(1000000) }
+#define READ(t_ms, joules)                                                                         \
+	{                                                                                          \
+		.valid = JT_HAS_ENERGY, .begin_ns = (t_ms)*MS, .end_ns = (t_ms)*MS + 1000,         \
+		.energy_uj = (joules)*UINT64_C(1000000)                                            \
+	}
 
 static void a_reset_loses_coverage_but_invents_nothing(void)
 {
 	const struct jt_sample s[] = { READ(1000, 500), READ(1100, 510), READ(1200, 520),
-				       READ(1300, 3), READ(1400, 13) };
+		                       READ(1300, 3), READ(1400, 13) };
 	struct jt_timeline *tl = fed(&counter_sensor, s, JT_ARRAY_LEN(s));
 	struct jt_timeline_stats stats;
 	struct jt_interval iv = { 0 };
@@ -130,7 +137,7 @@ static void a_reset_loses_coverage_but_invents_nothing(void)
 static void a_lying_counter_is_not_believed(void)
 {
 	const struct jt_sample s[] = { READ(1000, 500), READ(1100, 510), READ(1200, 99999),
-				       READ(1300, 100009) };
+		                       READ(1300, 100009) };
 	struct jt_timeline *tl = fed(&counter_sensor, s, JT_ARRAY_LEN(s));
 	struct jt_timeline_stats stats;
 
@@ -142,10 +149,14 @@ static void a_lying_counter_is_not_believed(void)
 
 static void a_counter_that_survived_a_lost_gpu_still_knows(void)
 {
-	const struct jt_sample s[] = { READ(1000, 500), READ(1100, 510),
-				       { .status = JT_ELOST, .begin_ns = 1200 * MS, .end_ns = 1200 * MS },
-				       { .status = JT_ELOST, .begin_ns = 1900 * MS, .end_ns = 1900 * MS },
-				       READ(2000, 600), READ(2100, 610) };
+	const struct jt_sample s[] = {
+		READ(1000, 500),
+		READ(1100, 510),
+		{ .status = JT_ELOST, .begin_ns = 1200 * MS, .end_ns = 1200 * MS },
+		{ .status = JT_ELOST, .begin_ns = 1900 * MS, .end_ns = 1900 * MS },
+		READ(2000, 600),
+		READ(2100, 610)
+	};
 	struct jt_timeline *tl = fed(&counter_sensor, s, JT_ARRAY_LEN(s));
 	struct jt_timeline_stats stats;
 
@@ -155,13 +166,18 @@ static void a_counter_that_survived_a_lost_gpu_still_knows(void)
 	jt_timeline_free(tl);
 }
 
-/* The driver hung for 500 ms and answered with the value of its beginning: the next one has all of that time. */
+/* The driver hung for 500 ms and answered with the value of its beginning: the next one has all of
+ * that time. */
 static void a_slow_read_does_not_make_the_next_value_a_lie(void)
 {
-	const struct jt_sample s[] = { READ(1000, 500), READ(1100, 538),
-				       { .valid = JT_HAS_ENERGY, .begin_ns = 1200 * MS, .end_ns = 1900 * MS,
-					 .energy_uj = 576000000 },
-				       READ(1901, 842), READ(2000, 880) };
+	const struct jt_sample s[] = { READ(1000, 500),
+		                       READ(1100, 538),
+		                       { .valid = JT_HAS_ENERGY,
+		                         .begin_ns = 1200 * MS,
+		                         .end_ns = 1900 * MS,
+		                         .energy_uj = 576000000 },
+		                       READ(1901, 842),
+		                       READ(2000, 880) };
 	struct jt_timeline *tl = fed(&counter_sensor, s, JT_ARRAY_LEN(s));
 	struct jt_timeline_stats stats;
 
@@ -184,8 +200,9 @@ static void energy_of_a_slow_poll_is_not_squeezed_into_one_period(void)
 
 static void a_lie_towards_zero_or_the_sky_changes_nothing(void)
 {
-	const struct jt_sample s[] = { READ(1000, 50), READ(1100, 60), READ(1200, 0), READ(1300, 80),
-				       READ(1400, 90), READ(1500, 99999), READ(1600, 110) };
+	const struct jt_sample s[] = { READ(1000, 50), READ(1100, 60), READ(1200, 0),
+		                       READ(1300, 80), READ(1400, 90), READ(1500, 99999),
+		                       READ(1600, 110) };
 	struct jt_timeline *tl = fed(&counter_sensor, s, JT_ARRAY_LEN(s));
 	struct jt_timeline_stats stats;
 
@@ -197,20 +214,29 @@ static void a_lie_towards_zero_or_the_sky_changes_nothing(void)
 
 static void a_reset_long_ago_does_not_uncover_a_gap_that_the_counter_survived(void)
 {
-	const struct jt_sample s[] = { READ(1000, 500), READ(1100, 510), READ(1200, 1), READ(1300, 11),
-				       { .status = JT_ELOST, .begin_ns = 1350 * MS, .end_ns = 1350 * MS },
-				       READ(1400, 21), READ(1500, 31) };
+	const struct jt_sample s[] = {
+		READ(1000, 500),
+		READ(1100, 510),
+		READ(1200, 1),
+		READ(1300, 11),
+		{ .status = JT_ELOST, .begin_ns = 1350 * MS, .end_ns = 1350 * MS },
+		READ(1400, 21),
+		READ(1500, 31)
+	};
 	struct jt_timeline *tl = fed(&counter_sensor, s, JT_ARRAY_LEN(s));
 	struct jt_interval iv = { 0 };
 
-	check(jt_timeline_window(tl, 1260 * MS, 1440 * MS, &iv) == JT_OK && iv.coverage_ppm == 1000000);
+	check(jt_timeline_window(tl, 1260 * MS, 1440 * MS, &iv) == JT_OK &&
+	      iv.coverage_ppm == 1000000);
 	jt_timeline_free(tl);
 }
 
-/* It stood still for 8 s, most of which are closed: what it then shows is not all of the last second. */
+/* It stood still for 8 s, most of which are closed: what it then shows is not all of the last
+ * second. */
 static void a_counter_that_resumes_gives_lost_time_its_part(void)
 {
-	struct jt_timeline *tl = fed(&counter_sensor, (struct jt_sample[]){ READ(1000, 500), READ(1100, 510) }, 2);
+	struct jt_timeline *tl =
+		fed(&counter_sensor, (struct jt_sample[]){ READ(1000, 500), READ(1100, 510) }, 2);
 	struct jt_interval iv = { 0 };
 
 	for (uint64_t t = 1200; t < 9100; t += 100)
@@ -246,10 +272,12 @@ static struct jt_timeline *power_timeline(double window_s, const struct jt_senso
 	jt_timeline_new(sensor, 10000, &tl, NULL);
 	for (double t = 1.5; t < 31; t += 0.02) {
 		double shown_s = floor((t - 0.037) / 0.1) * 0.1 + 0.037;
-		double mean_w = (true_energy_j(shown_s) - true_energy_j(shown_s - window_s)) / window_s;
-		struct jt_sample s = { .valid = JT_HAS_POWER, .begin_ns = (uint64_t)(t * 1e9),
-				       .end_ns = (uint64_t)(t * 1e9) + 1000,
-				       .power_mw = (uint32_t)(mean_w * 1e3) };
+		double mean_w =
+			(true_energy_j(shown_s) - true_energy_j(shown_s - window_s)) / window_s;
+		struct jt_sample s = { .valid = JT_HAS_POWER,
+			               .begin_ns = (uint64_t)(t * 1e9),
+			               .end_ns = (uint64_t)(t * 1e9) + 1000,
+			               .power_mw = (uint32_t)(mean_w * 1e3) };
 
 		jt_timeline_add(tl, &s);
 	}
@@ -258,8 +286,9 @@ static struct jt_timeline *power_timeline(double window_s, const struct jt_senso
 
 static void integrated_power_has_no_systematic_delay(void)
 {
-	struct jt_sensor sensor = { .name = "p", .update_ns = 100 * MS, .window_ns = 100 * MS,
-				    .max_power_mw = 400000 };
+	struct jt_sensor sensor = {
+		.name = "p", .update_ns = 100 * MS, .window_ns = 100 * MS, .max_power_mw = 400000
+	};
 	struct jt_timeline *tl = power_timeline(0.1, &sensor);
 	struct jt_interval iv = { 0 };
 
@@ -273,19 +302,26 @@ static void integrated_power_has_no_systematic_delay(void)
 /* A counter that updates once a second, with and without a power field that updates each 100 ms. */
 static struct jt_timeline *slow_counter_timeline(bool with_power)
 {
-	struct jt_sensor sensor = { .name = "slow", .update_ns = 1000 * MS, .window_ns = 100 * MS,
-				    .step_uj = 1000, .max_power_mw = 400000 };
+	struct jt_sensor sensor = { .name = "slow",
+		                    .update_ns = 1000 * MS,
+		                    .window_ns = 100 * MS,
+		                    .step_uj = 1000,
+		                    .max_power_mw = 400000 };
 	struct jt_timeline *tl;
 
 	jt_timeline_new(&sensor, 10000, &tl, NULL);
 	for (double t = 1.5; t < 31; t += 0.02) {
-		double counted_s = floor(t - 0.3) + 0.3, shown_s = floor((t - 0.037) / 0.1) * 0.1 + 0.037;
-		/* a lag that makes up for the table's one period for both fields: (0.1 + 1) / 2 s back */
-		double mean_w = (true_energy_j(shown_s - 0.45) - true_energy_j(shown_s - 0.55)) / 0.1;
+		double counted_s = floor(t - 0.3) + 0.3,
+		       shown_s = floor((t - 0.037) / 0.1) * 0.1 + 0.037;
+		/* a lag that makes up for the table's one period for both fields: (0.1 + 1) / 2 s
+		 * back */
+		double mean_w =
+			(true_energy_j(shown_s - 0.45) - true_energy_j(shown_s - 0.55)) / 0.1;
 		struct jt_sample s = { .valid = JT_HAS_ENERGY | (with_power ? JT_HAS_POWER : 0),
-				       .begin_ns = (uint64_t)(t * 1e9), .end_ns = (uint64_t)(t * 1e9) + 1000,
-				       .energy_uj = (uint64_t)(true_energy_j(counted_s) * 1e6),
-				       .power_mw = (uint32_t)(mean_w * 1e3) };
+			               .begin_ns = (uint64_t)(t * 1e9),
+			               .end_ns = (uint64_t)(t * 1e9) + 1000,
+			               .energy_uj = (uint64_t)(true_energy_j(counted_s) * 1e6),
+			               .power_mw = (uint32_t)(mean_w * 1e3) };
 
 		jt_timeline_add(tl, &s);
 	}
@@ -294,21 +330,26 @@ static struct jt_timeline *slow_counter_timeline(bool with_power)
 
 static void the_power_field_tells_where_in_a_counter_step_the_energy_was(void)
 {
-	struct jt_timeline *plain = slow_counter_timeline(false), *shaped = slow_counter_timeline(true);
+	struct jt_timeline *plain = slow_counter_timeline(false),
+			   *shaped = slow_counter_timeline(true);
 	double without = mean_error_ratio(plain, 0.5), with = mean_error_ratio(shaped, 0.5);
 
-	check(with < 0.75 * without); /* half of a step is older than the readings that stand for it */
+	check(with <
+	      0.75 * without); /* half of a step is older than the readings that stand for it */
 	/* the total of a step stays the counter's */
-	check(jt_timeline_at(plain, 20300 * MS) / 1000000 == jt_timeline_at(shaped, 20300 * MS) / 1000000);
-	printf("# mean error of 0.5 s windows: %.1f %% without, %.1f %% with\n", 100 * without, 100 * with);
+	check(jt_timeline_at(plain, 20300 * MS) / 1000000 ==
+	      jt_timeline_at(shaped, 20300 * MS) / 1000000);
+	printf("# mean error of 0.5 s windows: %.1f %% without, %.1f %% with\n", 100 * without,
+	       100 * with);
 	jt_timeline_free(plain);
 	jt_timeline_free(shaped);
 }
 
 static void a_part_time_sensor_says_so(void)
 {
-	struct jt_sensor sensor = { .name = "p", .update_ns = 100 * MS, .window_ns = 25 * MS,
-				    .max_power_mw = 400000 };
+	struct jt_sensor sensor = {
+		.name = "p", .update_ns = 100 * MS, .window_ns = 25 * MS, .max_power_mw = 400000
+	};
 	struct jt_timeline *tl = power_timeline(0.025, &sensor);
 	struct jt_interval iv = { 0 };
 
@@ -320,15 +361,18 @@ static void a_part_time_sensor_says_so(void)
 
 static void a_gap_in_power_readings_is_not_filled(void)
 {
-	struct jt_sensor sensor = { .name = "p", .update_ns = 100 * MS, .window_ns = 100 * MS,
-				    .max_power_mw = 400000 };
+	struct jt_sensor sensor = {
+		.name = "p", .update_ns = 100 * MS, .window_ns = 100 * MS, .max_power_mw = 400000
+	};
 	struct jt_timeline *tl;
 	struct jt_interval iv = { 0 };
 
 	jt_timeline_new(&sensor, 10000, &tl, NULL);
 	for (uint64_t t = 1000; t <= 9000; t += t == 3000 ? 4000 : 100) {
-		struct jt_sample s = { .valid = JT_HAS_POWER, .power_mw = 100000,
-				       .begin_ns = t * MS, .end_ns = t * MS };
+		struct jt_sample s = { .valid = JT_HAS_POWER,
+			               .power_mw = 100000,
+			               .begin_ns = t * MS,
+			               .end_ns = t * MS };
 
 		jt_timeline_add(tl, &s);
 	}
@@ -362,7 +406,8 @@ static void overlapping_and_nested_windows_agree(void)
 	struct jt_rng rng = { 3 };
 
 	for (int i = 0; i < 1000; i++) {
-		uint64_t a = 2 * S + jt__rng_below(&rng, 20 * S), c = a + jt__rng_below(&rng, 5 * S);
+		uint64_t a = 2 * S + jt__rng_below(&rng, 20 * S),
+			 c = a + jt__rng_below(&rng, 5 * S);
 		uint64_t b = a + jt__rng_below(&rng, c - a + 1);
 		struct jt_interval ab, bc, ac;
 
@@ -376,7 +421,8 @@ static void overlapping_and_nested_windows_agree(void)
 
 static void samples_out_of_order_change_nothing(void)
 {
-	const struct jt_sample s[] = { READ(1000, 500), READ(1100, 510), READ(1050, 400), READ(1200, 520) };
+	const struct jt_sample s[] = { READ(1000, 500), READ(1100, 510), READ(1050, 400),
+		                       READ(1200, 520) };
 	struct jt_timeline *tl = fed(&counter_sensor, s, JT_ARRAY_LEN(s));
 	struct jt_timeline_stats stats;
 
@@ -439,7 +485,7 @@ static void an_update_is_located_within_its_bracket(void)
 
 		if (last > update_s) {
 			uint64_t edge, at = jt__locator_update(&l, (uint64_t)(last_poll_s * 1e9),
-							       (uint64_t)(t * 1e9), &edge);
+			                                       (uint64_t)(t * 1e9), &edge);
 
 			check_near(at * 1e-9, last, edge * 1e-9 + 1e-6);
 			if (t > 20)
@@ -476,9 +522,12 @@ static uint64_t bound_of_a_log(const struct jt_sensor *sensor)
 	for (uint64_t i = 0; i < 300; i++) {
 		/* as power.draw is mapped: the averaged field where a kind has one */
 		uint32_t mw = i % 70 < 30 ? 80000 : 300000;
-		struct jt_sample s = { .valid = sensor->avg_window_ns ? JT_HAS_POWER_AVG : JT_HAS_POWER,
-				       .begin_ns = S + i * 100 * MS, .end_ns = S + i * 100 * MS,
-				       .power_mw = mw, .power_avg_mw = mw };
+		struct jt_sample s = { .valid = sensor->avg_window_ns ? JT_HAS_POWER_AVG
+			                                              : JT_HAS_POWER,
+			               .begin_ns = S + i * 100 * MS,
+			               .end_ns = S + i * 100 * MS,
+			               .power_mw = mw,
+			               .power_avg_mw = mw };
 
 		jt_timeline_add(tl, &s);
 	}
@@ -491,8 +540,9 @@ static void nobody_knows_less_than_of_an_unknown_gpu(void)
 {
 	uint64_t unknown = bound_of_a_log(jt_sensor_find("gpu"));
 
-	for (const char *const *kind = (const char *const[]){ "ga100", "gh100", "ga10x", "ada", "blackwell",
-							      "turing", "volta", "pascal", NULL };
+	for (const char *const *kind =
+	             (const char *const[]){ "ga100", "gh100", "ga10x", "ada", "blackwell", "turing",
+	                                    "volta", "pascal", NULL };
 	     *kind; kind++)
 		check(bound_of_a_log(jt_sensor_find(*kind)) <= unknown);
 }
