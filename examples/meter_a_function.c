@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* clang-format off */
 /*
  * Joules of a piece of code, in two phases, with the public API alone:
  *
- *	cc examples/meter_a_function.c $(pkg-config --cflags --libs jouletap) -lm -o
- *meter_a_function
+ *	cc examples/meter_a_function.c $(pkg-config --cflags --libs jouletap) -lm -o meter
  *
  * or, before jouletap is installed,
  *
- *	cc examples/meter_a_function.c -Iinclude -Lbuild -ljouletap -lm -Wl,-rpath,$PWD/build -o
- *meter_a_function
+ *	cc examples/meter_a_function.c -Iinclude -Lbuild -ljouletap -lm -Wl,-rpath,$PWD/build -o meter
  *
  * It prints a line for each energy domain of this machine and each phase.
  */
+/* clang-format on */
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>

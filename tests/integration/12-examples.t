@@ -38,7 +38,7 @@ for command in commands:
         env = dict(os.environ, PKG_CONFIG_PATH=build + "/meson-uninstalled")
         built = subprocess.run(line, shell=True, cwd=root, env=env, capture_output=True, text=True)
         env["LD_LIBRARY_PATH"] = build if "pkg-config" in command else ""
-        ran = built.returncode == 0 and subprocess.run([folder + "/meter_a_function"], env=env, capture_output=True)
+        ran = built.returncode == 0 and subprocess.run([folder + "/meter"], env=env, capture_output=True)
     checks.append((ran and ran.returncode == 0, text))
     for complaint in built.stderr.splitlines():
         print("#", complaint)

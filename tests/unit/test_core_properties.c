@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What must hold for any sensor, any load and any order of events, tried with thousands of random
- *ones. The virtual sensors here are the test's own. A property that does not hold prints the seed
- *of its case:
+ * ones. The virtual sensors here are the test's own. A property that does not hold prints the seed
+ * of its case:
  *
  *	JT_SEED=N test_core_properties.t      that case alone
  *	JT_SEEDS=N test_core_properties.t     N cases of each kind
