@@ -26,10 +26,10 @@ asan: test-deps ## every test with address and undefined-behaviour sanitizers
 	@ninja -C build-asan
 	@$(call prove,build-asan,build-asan/tests tests/integration)
 
-tsan: clang-deps ## the unit tests with the thread sanitizer
+tsan: clang-deps ## the unit tests and the gateway with the thread sanitizer
 	@[ -f build-tsan/build.ninja ] || CC=clang meson setup build-tsan -Db_sanitize=thread -Db_lundef=false
 	@ninja -C build-tsan
-	@$(call prove,build-tsan,build-tsan/tests/unit)
+	@$(call prove,build-tsan,build-tsan/tests/unit $(wildcard tests/integration/4*.t))
 
 fuzz: clang-deps ## each fuzzer for T=60 seconds
 	@[ -f build-fuzz/build.ninja ] || CC=clang meson setup build-fuzz -Dfuzzers=true -Db_sanitize=address,undefined -Db_lundef=false
