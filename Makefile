@@ -36,8 +36,10 @@ fuzz: clang-deps ## each fuzzer for T=60 seconds
 	@ninja -C build-fuzz
 	@scripts/fuzz build-fuzz $(or $(T),60)
 
-bench: all ## one line of JSON for each measurement
-	@for b in $(B)/bench/bench_*; do if [ -f $$b ] && [ -x $$b ]; then $$b || exit 1; fi; done
+bench: build-deps ## one line of JSON for each measurement, of an optimised build
+	@[ -f build-bench/build.ninja ] || meson setup build-bench --buildtype=release -Db_lto=true
+	@ninja -C build-bench
+	@for b in build-bench/bench/bench_*; do if [ -f $$b ] && [ -x $$b ]; then $$b || exit 1; fi; done
 
 fmt: ## format the sources as .clang-format says
 	find src include tests bench examples -name '*.[ch]' | xargs clang-format -i
@@ -53,7 +55,7 @@ stats: ## longest files and functions
 	@scripts/stats
 
 clean: ## remove all builds
-	rm -rf build build-asan build-tsan build-fuzz
+	rm -rf build build-asan build-tsan build-fuzz build-bench
 
 %-deps:
 	@scripts/deps $*

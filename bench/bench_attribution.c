@@ -173,6 +173,7 @@ static void bench_all(const char *unit, double (*measure)(size_t n))
 
 int main(void)
 {
+	ns_per_sample(1); /* the clock of the CPU and the caches settle */
 	bench_all("sample", ns_per_sample);
 	bench_all("event", ns_per_event);
 	return n_charges == 0;
