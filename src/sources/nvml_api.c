@@ -59,7 +59,7 @@ static const char *bind_symbols(struct nvml_api *api)
 	/* POSIX lets a function pointer travel through dlsym()'s void pointer; ISO C needs the
 	 * copy. */
 #define NVML_X(symbol, member, parameters)                                                         \
-	f = dlsym(api->library, #symbol);                                                          \
+	f = dlsym(api->handle, #symbol);                                                          \
 	memcpy(&api->member, &f, sizeof(f));                                                       \
 	if (left-- > 0 && !f && !missing)                                                          \
 		missing = #symbol;
@@ -91,7 +91,7 @@ static int explain_init(int nvml, struct jt_error *err)
 int jt__nvml_api_open(const char *path, struct nvml_api *ret_api, struct jt_error *err)
 {
 	struct nvml_api api = { 0 };
-	int status = load_library(path, &api.library, err);
+	int status = load_library(path, &api.handle, err);
 	const char *missing;
 	int nvml;
 
@@ -110,15 +110,15 @@ int jt__nvml_api_open(const char *path, struct nvml_api *ret_api, struct jt_erro
 	*ret_api = api;
 	return JT_OK;
 out:
-	dlclose(api.library);
+	dlclose(api.handle);
 	return status;
 }
 
 void jt__nvml_api_close(struct nvml_api *api)
 {
-	if (!api->library)
+	if (!api->handle)
 		return;
 	api->shutdown();
-	dlclose(api->library);
+	dlclose(api->handle);
 	memset(api, 0, sizeof(*api));
 }

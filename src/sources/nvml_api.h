@@ -117,7 +117,7 @@ struct nvml_temperature {
 /* clang-format on */
 
 struct nvml_api {
-	void *library;
+	void *handle;
 #define NVML_X(symbol, member, parameters) int(*member) parameters;
 	NVML_SYMBOLS(NVML_X)
 #undef NVML_X

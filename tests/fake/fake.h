@@ -22,7 +22,7 @@
 /* clang-format on */
 
 struct fake {
-	void *library;
+	void *handle;
 #define FAKE_X(type, name, parameters) type(*name) parameters;
 	FAKE_FUNCTIONS(FAKE_X)
 #undef FAKE_X
@@ -33,13 +33,13 @@ static inline int fake_load(const char *path, struct fake *f)
 {
 	void *p;
 
-	f->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-	if (!f->library) {
+	f->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	if (!f->handle) {
 		printf("# %s\n", dlerror());
 		return 0;
 	}
 #define FAKE_X(type, name, parameters)                                                             \
-	p = dlsym(f->library, "fake_" #name);                                                      \
+	p = dlsym(f->handle, "fake_" #name);                                                      \
 	if (!p)                                                                                    \
 		return 0;                                                                          \
 	memcpy(&f->name, &p, sizeof(p));

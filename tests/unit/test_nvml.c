@@ -242,7 +242,7 @@ static void survives_an_old_driver_without_the_newer_symbols(void)
 
 	if (!check(fake_load(OLD_LIBRARY, &old)))
 		return;
-	check(!dlsym(old.library, "nvmlDeviceGetFieldValues"));
+	check(!dlsym(old.handle, "nvmlDeviceGetFieldValues"));
 	old.script("gpu 0 name Tesla V100-SXM2-16GB\ngpu 0 sensor volta\n");
 	old.set_time_ns(10 * JT_NS_PER_S);
 	check(nvml->open(&o, &state, NULL) == JT_OK);
