@@ -40,7 +40,8 @@ struct jt_meter_options {
 	 */
 	void (*on_sample)(void *user, const struct jt_sample *sample);
 	void (*on_span)(void *user, const struct jt_span *span);
-	void (*on_record)(void *user, const struct jt_record *record); /* final */
+	/* Final; @request is the caller's name for it. */
+	void (*on_record)(void *user, uint64_t request, const struct jt_record *record);
 	void *user;
 };
 #define JT_METER_OPTIONS_INIT                                                                      \

@@ -36,7 +36,7 @@ static const char *count(uint64_t n, char text[24])
 	return text;
 }
 
-static void on_record(void *user, const struct jt_record *r)
+static void on_record(void *user, uint64_t request, const struct jt_record *r)
 {
 	struct jt_books *b = user;
 	char status[24], prompt[24], output[24];
@@ -45,7 +45,7 @@ static void on_record(void *user, const struct jt_record *r)
 	          count(r->http_status, status), count(r->prompt_tokens, prompt),
 	          count(r->completion_tokens, output));
 	jt__metrics_record(b->metrics, r);
-	jt__memory_final(b->memory, jt__loop_now_ns(b->loop), r);
+	jt__memory_final(b->memory, jt__loop_now_ns(b->loop), request, r);
 	if (b->access_log) {
 		jt__buf_clear(&b->line);
 		jt__record_json(&b->line, r);
@@ -103,7 +103,7 @@ static void end_request(struct jt_books *b, const struct jt_note *n)
 {
 	/* one that never began (no upstream, no room) still has a record, without joules */
 	if (jt_request_end(b->meter, n->t_ns, n->key, n->facts) == JT_ENOENT)
-		on_record(b, &n->facts->record);
+		on_record(b, n->key, &n->facts->record);
 	else if (b->n_in_flight)
 		b->n_in_flight--;
 	jt__free(n->facts);

@@ -143,11 +143,11 @@ void jt__memory_begin(struct jt_memory *m, const char *id, uint64_t key)
 	*head = (uint32_t)(e - m->entries) + 1;
 }
 
-void jt__memory_final(struct jt_memory *m, uint64_t now_ns, const struct jt_record *r)
+void jt__memory_final(struct jt_memory *m, uint64_t now_ns, uint64_t key, const struct jt_record *r)
 {
 	struct entry *e = find(m, r->id);
 
-	if (!e)
+	if (!e || e->key != key)
 		return;
 	e->final = true;
 	e->expires_ns = now_ns + m->ttl_ns;

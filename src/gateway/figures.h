@@ -19,7 +19,9 @@ struct jt_memory *jt__memory_new(size_t max, uint64_t ttl_ns);
 void jt__memory_free(struct jt_memory *m); /* accepts NULL */
 /* A request has begun; @key is how the meter knows it. Forgets the oldest if there are too many. */
 void jt__memory_begin(struct jt_memory *m, const char *id, uint64_t key);
-void jt__memory_final(struct jt_memory *m, uint64_t now_ns, const struct jt_record *r);
+/* Nothing if another request has taken its id since. */
+void jt__memory_final(struct jt_memory *m, uint64_t now_ns, uint64_t key,
+                      const struct jt_record *r);
 /*
  * false: never heard of it, or forgotten. *ret_final false: still known to the meter as *ret_key.
  */

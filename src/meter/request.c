@@ -274,7 +274,7 @@ static void finish(struct jt_meter *m, struct jt_open_request *r)
 		jt__weigher_learn(&r->service->weigher, times.span_ns[JT_PHASE_PREFILL],
 		                  times.span_ns[JT_PHASE_DECODE]);
 	if (m->options.on_record)
-		m->options.on_record(m->options.user, rec);
+		m->options.on_record(m->options.user, r->id, rec);
 	m->n_ended--;
 	forget(m, r);
 }

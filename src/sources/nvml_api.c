@@ -59,7 +59,7 @@ static const char *bind_symbols(struct nvml_api *api)
 	/* POSIX lets a function pointer travel through dlsym()'s void pointer; ISO C needs the
 	 * copy. */
 #define NVML_X(symbol, member, parameters)                                                         \
-	f = dlsym(api->handle, #symbol);                                                          \
+	f = dlsym(api->handle, #symbol);                                                           \
 	memcpy(&api->member, &f, sizeof(f));                                                       \
 	if (left-- > 0 && !f && !missing)                                                          \
 		missing = #symbol;

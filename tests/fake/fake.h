@@ -39,7 +39,7 @@ static inline int fake_load(const char *path, struct fake *f)
 		return 0;
 	}
 #define FAKE_X(type, name, parameters)                                                             \
-	p = dlsym(f->handle, "fake_" #name);                                                      \
+	p = dlsym(f->handle, "fake_" #name);                                                       \
 	if (!p)                                                                                    \
 		return 0;                                                                          \
 	memcpy(&f->name, &p, sizeof(p));

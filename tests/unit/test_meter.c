@@ -73,8 +73,9 @@ static const struct jt_source_ops *const scripts[] = { &script, NULL };
 static struct jt_record records[64];
 static size_t n_records;
 
-static void on_record(void *user, const struct jt_record *r)
+static void on_record(void *user, uint64_t request, const struct jt_record *r)
 {
+	(void)request;
 	(void)user;
 	records[n_records++ % 64] = *r;
 }
