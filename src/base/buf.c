@@ -19,11 +19,6 @@ void jt__buf_fini(struct jt_buf *b)
 	jt__buf_init(b, b->max);
 }
 
-void jt__buf_reset(struct jt_buf *b)
-{
-	jt__buf_fini(b);
-}
-
 void jt__buf_clear(struct jt_buf *b)
 {
 	b->begin = b->end = 0;
@@ -170,6 +165,21 @@ void jt__json_string(struct jt_buf *b, const char *text, size_t n)
 		p += len;
 	}
 	jt__buf_append(b, "\"", 1);
+}
+
+void jt__json_key(struct jt_buf *b, const char *key)
+{
+	bool first = jt__buf_len(b) && jt__buf_bytes(b)[jt__buf_len(b) - 1] == '{';
+
+	jt__buf_append_text(b, first ? "\"" : ",\"");
+	jt__buf_append_text(b, key);
+	jt__buf_append(b, "\":", 2);
+}
+
+void jt__json_member_text(struct jt_buf *b, const char *key, const char *text)
+{
+	jt__json_key(b, key);
+	jt__json_string(b, text, strlen(text));
 }
 
 void jt__json_double(struct jt_buf *b, double v)

@@ -18,7 +18,7 @@ struct jt_buf {
 };
 
 void jt__buf_init(struct jt_buf *b, size_t max); /* allocates nothing */
-void jt__buf_fini(struct jt_buf *b);
+void jt__buf_fini(struct jt_buf *b); /* gives the memory back; it is empty and may be used again */
 static inline const char *jt__buf_bytes(const struct jt_buf *b)
 {
 	return b->data ? b->data + b->begin : "";
@@ -36,13 +36,16 @@ char *jt__buf_reserve(struct jt_buf *b, size_t n);
 void jt__buf_commit(struct jt_buf *b, size_t n);
 void jt__buf_consume(struct jt_buf *b, size_t n);
 void jt__buf_clear(struct jt_buf *b); /* keeps the memory */
-void jt__buf_reset(struct jt_buf *b); /* gives the memory back */
 
 /* Length of the UTF-8 sequence that @p begins with, 0 if it does not begin with one; n > 0. */
 size_t jt__utf8_len(const unsigned char *p, size_t n);
 
 /* JSON pieces. A string is quoted and escaped; invalid UTF-8 becomes U+FFFD. */
 void jt__json_string(struct jt_buf *b, const char *text, size_t n);
+/* "key": of the next member, after a comma unless the object has just been opened. */
+void jt__json_key(struct jt_buf *b, const char *key);
+/* The whole member "key":"text". */
+void jt__json_member_text(struct jt_buf *b, const char *key, const char *text);
 /* The shortest decimal that reads back to the same double; null for NaN and infinities. */
 void jt__json_double(struct jt_buf *b, double v);
 /* µ-units as a decimal of the unit, exactly: 1500000 -> 1.5; JT_NONE -> null. */

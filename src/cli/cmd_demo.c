@@ -38,6 +38,7 @@ struct row {
 
 struct demo {
 	const struct args *args;
+	struct jt_demo_options options; /* of the engine */
 	struct jt_demo_engine *engine;
 	struct jt_config *config;
 	struct jt_gateway *gateway;
@@ -88,7 +89,6 @@ static const char *architecture(void)
 
 static int configure(struct demo *d, struct jt_error *err)
 {
-	struct jt_demo_options engine = jt__demo_defaults();
 	char upstream[128];
 	int status = jt__config_new(&d->config, err);
 
@@ -102,7 +102,7 @@ static int configure(struct demo *d, struct jt_error *err)
 	snprintf(upstream, sizeof(upstream), "http://%s=demo:0",
 	         jt__demo_engine_address(d->engine));
 	status = jt__config_add_upstream(d->config, upstream, err);
-	d->config->upstreams[0].max_batch_tokens = engine.node.max_batch_tokens;
+	d->config->upstreams[0].max_batch_tokens = d->options.node.max_batch_tokens;
 	if (status == JT_OK)
 		jt__copy_text(d->config->upstreams[0].architecture,
 		              sizeof(d->config->upstreams[0].architecture), architecture(),
@@ -113,13 +113,12 @@ static int configure(struct demo *d, struct jt_error *err)
 static int start(struct demo *d, struct jt_error *err)
 {
 	static const struct jt_source_ops *const sources[] = { &jt__source_demo, NULL };
-	struct jt_demo_options engine = jt__demo_defaults();
 	struct jt_gateway_options o = { .extra_sources = sources,
 		                        .on_record = on_record,
 		                        .user = d };
 	int status;
 
-	status = jt__demo_engine_start(&engine, &d->engine, err);
+	status = jt__demo_engine_start(&d->options, &d->engine, err);
 	if (status < 0)
 		return status;
 	jt__demo_device_attach(d->engine);
@@ -139,14 +138,13 @@ static void gather_truth(struct demo *d)
 
 static int run_load(struct demo *d, struct jt_error *err)
 {
-	struct jt_demo_options engine = jt__demo_defaults();
 	size_t n = d->args->requests, domain;
 	int status;
 
 	jt__load_plan(d->requests, n, d->args->seed, n * 450 * JT_NS_PER_MS);
 	d->progress = (struct jt_progress){ .label = "requests", .total = n };
 	sleep_ns(IDLE_NS);
-	status = jt__load_run(jt__gateway_address(d->gateway), engine.model, d->requests, n,
+	status = jt__load_run(jt__gateway_address(d->gateway), d->options.model, d->requests, n,
 	                      on_progress, d, err);
 	jt__progress_end(&d->progress);
 	sleep_ns(IDLE_NS);
@@ -263,46 +261,70 @@ static void print_table(const struct demo *d)
 	       "`jouletap devices` shows\nwhat can be measured on this machine.\n");
 }
 
-static int print_json(const struct demo *d, struct jt_error *err)
+static void put_joules(struct jt_buf *b, const char *name, uint64_t uj)
 {
-	struct errors e = measure_errors(d);
-	struct jt_buf b;
+	jt__json_key(b, name);
+	jt__json_micro(b, uj);
+}
 
-	jt__buf_init(&b, 4 << 20);
-	jt__buf_append_text(&b, "{\"requests\":[");
-	for (size_t i = 0, n = 0; i < d->args->requests; i++) {
+static void put_number(struct jt_buf *b, const char *name, double ratio)
+{
+	jt__json_key(b, name);
+	jt__json_double(b, ratio);
+}
+
+static void put_requests(struct jt_buf *b, const struct demo *d)
+{
+	size_t n = 0;
+
+	jt__json_key(b, "requests");
+	jt__buf_append(b, "[", 1);
+	for (size_t i = 0; i < d->args->requests; i++) {
 		const struct row *r = &d->rows[i];
 
 		if (!r->has_record)
 			continue;
-		jt__buf_append_text(&b, n++ ? ",{\"record\":" : "{\"record\":");
-		jt__record_json(&b, &r->record);
-		jt__buf_append_text(&b, ",\"true_j\":");
-		jt__json_double(&b, r->has_truth ? truth_j(r) : NAN);
-		jt__buf_append(&b, "}", 1);
+		jt__buf_append_text(b, n++ ? ",{" : "{");
+		jt__json_key(b, "record");
+		jt__record_json(b, &r->record);
+		put_number(b, "true_j", r->has_truth ? truth_j(r) : (double)NAN);
+		jt__buf_append(b, "}", 1);
 	}
-	jt__buf_append_text(&b, "],\"account\":{\"requests_j\":");
-	jt__json_micro(&b, d->account.requests_uj);
-	jt__buf_append_text(&b, ",\"idle_j\":");
-	jt__json_micro(&b, d->account.idle_uj);
-	jt__buf_append_text(&b, ",\"unattributed_j\":");
-	jt__json_micro(&b, d->account.unattributed_uj);
-	jt__buf_append_text(&b, ",\"meter_j\":");
-	jt__json_micro(&b, d->account.meter_uj);
-	jt__buf_printf(&b,
-	               ",\"error_uj\":%lld},\"mean_error_ratio\":", (long long)d->account.error_uj);
-	jt__json_double(&b, e.mean_ratio);
-	jt__buf_append_text(&b, ",\"max_error_ratio\":");
-	jt__json_double(&b, e.max_ratio);
-	jt__buf_append_text(&b, ",\"sum_error_ratio\":");
-	jt__json_double(&b, e.sum_j / e.true_j - 1);
+	jt__buf_append(b, "]", 1);
+}
+
+static void put_account(struct jt_buf *b, const struct jt_account *a)
+{
+	jt__json_key(b, "account");
+	jt__buf_append(b, "{", 1);
+	put_joules(b, "requests_j", a->requests_uj);
+	put_joules(b, "idle_j", a->idle_uj);
+	put_joules(b, "unattributed_j", a->unattributed_uj);
+	put_joules(b, "meter_j", a->meter_uj);
+	jt__json_key(b, "error_uj");
+	jt__buf_printf(b, "%lld}", (long long)a->error_uj);
+}
+
+static int print_json(const struct demo *d, struct jt_error *err)
+{
+	struct errors e = measure_errors(d);
+	int status = JT_OK;
+	struct jt_buf b;
+
+	jt__buf_init(&b, 4 << 20);
+	jt__buf_append(&b, "{", 1);
+	put_requests(&b, d);
+	put_account(&b, &d->account);
+	put_number(&b, "mean_error_ratio", e.mean_ratio);
+	put_number(&b, "max_error_ratio", e.max_ratio);
+	put_number(&b, "sum_error_ratio", e.sum_j / e.true_j - 1);
 	jt__buf_append_text(&b, "}\n");
 	if (b.failed)
-		jt__fail(err, JT_ENOMEM, "demo", "out of memory");
+		status = jt__fail(err, JT_ENOMEM, "demo", "out of memory");
 	else
 		fwrite(jt__buf_bytes(&b), 1, jt__buf_len(&b), stdout);
 	jt__buf_fini(&b);
-	return b.failed ? JT_ENOMEM : JT_OK;
+	return status;
 }
 
 static int run(const void *args, const struct jt_operands *operands)
@@ -320,6 +342,7 @@ static int run(const void *args, const struct jt_operands *operands)
 	if (!d)
 		return JT_EXIT_FAILURE;
 	d->args = a;
+	d->options = jt__demo_defaults();
 	status = start(d, &err);
 	if (status == JT_OK)
 		status = run_load(d, &err);

@@ -214,35 +214,22 @@ static void print_table(const struct devices *d)
 
 /* -- for programs -- */
 
-static void put_key(struct jt_buf *b, const char *key)
-{
-	bool first = jt__buf_len(b) && jt__buf_bytes(b)[jt__buf_len(b) - 1] == '{';
-
-	jt__buf_printf(b, "%s\"%s\":", first ? "" : ",", key);
-}
-
-static void put_text(struct jt_buf *b, const char *key, const char *text)
-{
-	put_key(b, key);
-	jt__json_string(b, text, strlen(text));
-}
-
 static void put_seconds(struct jt_buf *b, const char *key, uint64_t t_ns)
 {
-	put_key(b, key);
+	jt__json_key(b, key);
 	jt__json_nano(b, t_ns ? t_ns : JT_NONE);
 }
 
 /* @scale: our units in one of the outer. */
 static void put_scaled(struct jt_buf *b, const char *key, bool known, double value, double scale)
 {
-	put_key(b, key);
+	jt__json_key(b, key);
 	jt__json_double(b, known ? value / scale : (double)NAN);
 }
 
 static void put_micro(struct jt_buf *b, const char *key, bool known, uint64_t value)
 {
-	put_key(b, key);
+	jt__json_key(b, key);
 	jt__json_micro(b, known ? value : JT_NONE);
 }
 
@@ -252,9 +239,9 @@ static void put_reading(struct jt_buf *b, const struct reading *r)
 	uint64_t mw = power_mw(r);
 	bool first = true;
 
-	put_key(b, "reading");
+	jt__json_key(b, "reading");
 	jt__buf_append_text(b, "{");
-	put_text(b, "status", state_of(r));
+	jt__json_member_text(b, "status", state_of(r));
 	put_seconds(b, "read_s", r->read_ns);
 	put_micro(b, "energy_j", s->valid & JT_HAS_ENERGY, s->energy_uj);
 	put_micro(b, "power_w", mw != JT_NONE, mw * 1000);
@@ -262,7 +249,7 @@ static void put_reading(struct jt_buf *b, const struct reading *r)
 	put_scaled(b, "sm_clock_mhz", s->valid & JT_HAS_SM_CLOCK, s->sm_clock_mhz, 1);
 	put_scaled(b, "mem_clock_mhz", s->valid & JT_HAS_MEM_CLOCK, s->mem_clock_mhz, 1);
 	put_scaled(b, "limit_w", s->valid & JT_HAS_LIMIT, s->limit_mw, 1000);
-	put_key(b, "reasons");
+	jt__json_key(b, "reasons");
 	jt__buf_append_text(b, s->valid & JT_HAS_REASONS ? "[" : "null");
 	for (size_t i = 0; s->valid & JT_HAS_REASONS && i < JT_ARRAY_LEN(reasons); i++) {
 		if (!(s->reasons & reasons[i].bit))
@@ -278,18 +265,18 @@ static void put_domain(struct jt_buf *b, const struct jt_domain *d, const struct
 	bool first = true;
 
 	jt__buf_append_text(b, "{");
-	put_text(b, "name", d->name);
-	put_text(b, "source", d->source);
-	put_text(b, "device", d->device);
-	put_text(b, "uuid", d->uuid);
-	put_text(b, "sensor", d->sensor.name);
-	put_text(b, "provenance", jt_provenance_name(provenance(d)));
+	jt__json_member_text(b, "name", d->name);
+	jt__json_member_text(b, "source", d->source);
+	jt__json_member_text(b, "device", d->device);
+	jt__json_member_text(b, "uuid", d->uuid);
+	jt__json_member_text(b, "sensor", d->sensor.name);
+	jt__json_member_text(b, "provenance", jt_provenance_name(provenance(d)));
 	put_seconds(b, "update_s", d->sensor.update_ns);
 	put_seconds(b, "window_s", d->sensor.window_ns);
 	put_seconds(b, "average_window_s", d->sensor.avg_window_ns);
 	put_micro(b, "wrap_j", d->sensor.wrap_uj, d->sensor.wrap_uj);
 	put_micro(b, "tolerance", true, d->sensor.gain_ppm);
-	put_key(b, "fields");
+	jt__json_key(b, "fields");
 	jt__buf_append_text(b, "[");
 	for (size_t i = 0; i < JT_ARRAY_LEN(fields); i++) {
 		if (!(d->valid & fields[i].bit))
@@ -299,7 +286,7 @@ static void put_domain(struct jt_buf *b, const struct jt_domain *d, const struct
 	}
 	jt__buf_append_text(b, "]");
 	put_reading(b, r);
-	put_text(b, "missing", d->missing);
+	jt__json_member_text(b, "missing", d->missing);
 	jt__buf_append_text(b, "}");
 }
 
@@ -319,9 +306,9 @@ static int print_json(const struct devices *d, struct jt_error *err)
 		const struct jt_source_absence *a = jt__sources_absent(d->set, i);
 
 		jt__buf_append_text(&b, i ? ",{" : "{");
-		put_text(&b, "source", a->ops->name);
-		put_text(&b, "why", jt_strerror(a->error.status));
-		put_text(&b, "message", a->error.message);
+		jt__json_member_text(&b, "source", a->ops->name);
+		jt__json_member_text(&b, "why", jt_strerror(a->error.status));
+		jt__json_member_text(&b, "message", a->error.message);
 		jt__buf_append_text(&b, "}");
 	}
 	jt__buf_append_text(&b, "]}\n");

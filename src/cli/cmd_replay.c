@@ -202,27 +202,15 @@ static void print_table(const struct results *r)
 	}
 }
 
-/* The key of the next member, after a comma if it is not the first. */
-static void put_key(struct jt_buf *b, const char *key)
-{
-	jt__buf_printf(b, "%s\"%s\":", jt__buf_bytes(b)[jt__buf_len(b) - 1] == '{' ? "" : ",", key);
-}
-
-static void put_text(struct jt_buf *b, const char *key, const char *text)
-{
-	put_key(b, key);
-	jt__json_string(b, text, strlen(text));
-}
-
 static void put_micro(struct jt_buf *b, const char *key, uint64_t micro)
 {
-	put_key(b, key);
+	jt__json_key(b, key);
 	jt__json_micro(b, micro);
 }
 
 static void put_count(struct jt_buf *b, const char *key, uint64_t n)
 {
-	put_key(b, key);
+	jt__json_key(b, key);
 	jt__json_u64(b, n);
 }
 
@@ -231,7 +219,7 @@ static void put_time(struct jt_buf *b, const char *key, uint64_t t_ns)
 {
 	bool before = t_ns < JT_REPLAY_ORIGIN_NS;
 
-	put_key(b, key);
+	jt__json_key(b, key);
 	jt__buf_append_text(b, before ? "-" : "");
 	jt__json_nano(b, before ? JT_REPLAY_ORIGIN_NS - t_ns : t_ns - JT_REPLAY_ORIGIN_NS);
 }
@@ -242,14 +230,14 @@ static void put_answer(struct jt_buf *b, const struct answer *a)
 	uint64_t mw = a->known ? power_mw(a) : JT_NONE;
 
 	jt__buf_append_text(b, "{");
-	put_text(b, "domain", a->domain->name);
+	jt__json_member_text(b, "domain", a->domain->name);
 	put_time(b, "from_s", a->window.from_ns);
 	put_time(b, "to_s", a->window.to_ns);
 	put_micro(b, "energy_j", a->known ? v->energy_uj : JT_NONE);
 	put_micro(b, "bound_j", a->known ? v->bound_uj : JT_NONE);
 	put_micro(b, "coverage", a->known ? v->coverage_ppm : 0);
 	if (a->known)
-		put_text(b, "provenance", jt_provenance_name(v->provenance));
+		jt__json_member_text(b, "provenance", jt_provenance_name(v->provenance));
 	else
 		put_count(b, "provenance", JT_NONE);
 	put_micro(b, "power_w", mw == JT_NONE ? JT_NONE : mw * 1000);
@@ -258,7 +246,7 @@ static void put_answer(struct jt_buf *b, const struct answer *a)
 
 static void put_answers(struct jt_buf *b, const struct answer *a, size_t n)
 {
-	put_key(b, "windows");
+	jt__json_key(b, "windows");
 	jt__buf_append_text(b, "[");
 	for (size_t i = 0; i < n; i++) {
 		jt__buf_append_text(b, i ? "," : "");
@@ -273,10 +261,10 @@ static void put_domain(struct jt_buf *b, const struct answer *answers, size_t n,
 	const struct jt_domain *d = answers->domain;
 
 	jt__buf_append_text(b, "{");
-	put_text(b, "name", d->name);
-	put_text(b, "device", d->device);
-	put_text(b, "uuid", d->uuid);
-	put_text(b, "sensor", d->sensor.name);
+	jt__json_member_text(b, "name", d->name);
+	jt__json_member_text(b, "device", d->device);
+	jt__json_member_text(b, "uuid", d->uuid);
+	jt__json_member_text(b, "sensor", d->sensor.name);
 	put_count(b, "samples", stats->n_samples);
 	put_count(b, "gaps", stats->n_gaps);
 	put_count(b, "resets", stats->n_resets);
@@ -294,7 +282,7 @@ static void put_sensor(struct jt_buf *b, const struct results *r)
 		if (strcmp(r->answers[i].domain->sensor.name, name) != 0)
 			name = NULL;
 	if (name)
-		put_text(b, "sensor", name);
+		jt__json_member_text(b, "sensor", name);
 	else
 		put_count(b, "sensor", JT_NONE);
 }
@@ -306,9 +294,9 @@ static int print_json(const char *file, const struct results *r, struct jt_error
 
 	jt__buf_init(&b, SIZE_MAX / 4);
 	jt__buf_append_text(&b, "{");
-	put_text(&b, "file", file);
+	jt__json_member_text(&b, "file", file);
 	put_sensor(&b, r);
-	put_key(&b, "domains");
+	jt__json_key(&b, "domains");
 	jt__buf_append_text(&b, "[");
 	for (size_t i = 0; i < r->n_domains; i++) {
 		jt__buf_append_text(&b, i ? "," : "");

@@ -24,15 +24,6 @@ unsigned jt__term_width(FILE *f)
 	return n > 0 && n <= 1000 ? (unsigned)n : 80;
 }
 
-bool jt__term_has_color(FILE *f)
-{
-	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
-
-	if (no_color && *no_color)
-		return false;
-	return jt__term_is(f) && term && strcmp(term, "dumb") != 0;
-}
-
 void jt__progress_format(const struct jt_progress *p, uint64_t done, unsigned width, char *ret_line,
                          size_t size)
 {

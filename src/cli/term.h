@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef JT_TERM_H
 #define JT_TERM_H
-/* The terminal, if there is one: its width, whether it likes colour, a progress bar. One thread. */
+/* The terminal, if there is one: its width, a progress bar. One thread. */
 #include <stdio.h>
 #include "base/base.h"
 
 bool jt__term_is(FILE *f);
 unsigned jt__term_width(FILE *f); /* 80 where nobody knows */
-/* A terminal that is not dumb, and NO_COLOR is not set (no-color.org). */
-bool jt__term_has_color(FILE *f);
 
 /*
  * A bar on stderr for work that takes a while; nothing at all unless stderr is

@@ -16,9 +16,8 @@ void jt__figures_of(struct jt_figures *f, const struct jt_record *r, bool provis
 
 static void put_joules(struct jt_buf *b, const char *name, uint64_t uj)
 {
-	jt__buf_printf(b, "\"%s\":", name);
+	jt__json_key(b, name);
 	jt__json_micro(b, uj);
-	jt__buf_append(b, ",", 1);
 }
 
 void jt__figures_member(struct jt_buf *b, const struct jt_figures *f)
@@ -32,17 +31,19 @@ void jt__figures_member(struct jt_buf *b, const struct jt_figures *f)
 	if (f->dynamic_uj != JT_NONE)
 		put_joules(b, "dynamic_j", f->dynamic_uj);
 	put_joules(b, "bound_j", f->bound_uj);
+	jt__json_key(b, "provenance");
 	if (f->provenance[0])
-		jt__buf_printf(b, "\"provenance\":\"%s\",", f->provenance);
+		jt__json_string(b, f->provenance, strlen(f->provenance));
 	else
-		jt__buf_append_text(b, "\"provenance\":null,");
-	jt__buf_printf(b, "\"provisional\":%s}", f->provisional ? "true" : "false");
+		jt__buf_append_text(b, "null");
+	jt__json_key(b, "provisional");
+	jt__buf_append_text(b, f->provisional ? "true}" : "false}");
 }
 
 void jt__figures_answer(struct jt_buf *b, const char *id, const struct jt_figures *f)
 {
-	jt__buf_append_text(b, "{\"id\":");
-	jt__json_string(b, id, strlen(id));
+	jt__buf_append(b, "{", 1);
+	jt__json_member_text(b, "id", id);
 	jt__buf_append(b, ",", 1);
 	jt__figures_member(b, f);
 	jt__buf_append(b, "}", 1);

@@ -219,7 +219,7 @@ static void go_on(struct jt_relay *r, const struct jt_figures *figures)
 		return;
 	if (r->call)
 		jt__call_pause(r->call, r->ex && jt__exchange_full(r->ex));
-	else if (r->call_is_over)
+	else if (r->over_ns)
 		end_answer(r, r->call_status, "answer cut short");
 }
 
@@ -335,9 +335,7 @@ static void on_call_over(void *user, struct jt_call *c, int status, const struct
 	(void)c;
 	r->call = NULL;
 	r->over_ns = jt__relay_now_ns(r);
-	if (r->waiting) { /* the rest of the answer is in `later`, with facts that the record wants
-		           */
-		r->call_is_over = true;
+	if (r->waiting) { /* the rest of the answer, which the record needs, is in `later` */
 		r->call_status = status;
 	} else {
 		end_answer(r, status, status == JT_OK ? "" : err->message);

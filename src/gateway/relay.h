@@ -46,9 +46,10 @@ struct jt_relay {
 	bool waiting;
 	struct jt_timer patience;
 	struct jt_buf later;
-	bool call_is_over; /* while waiting: its end comes after `later` */
+
+	/* the upstream's side is over; while waiting, its end comes after `later` */
+	uint64_t over_ns; /* 0: it is not */
 	int call_status;
-	uint64_t over_ns; /* when the upstream's side was over */
 
 	/* for the bookkeeper */
 	struct jt_request_facts *facts; /* NULL: not metered, or handed over */

@@ -288,7 +288,7 @@ static void forget_sent(struct jt_call *c)
 	jt__buf_consume(&c->out, c->sent);
 	c->sent = 0;
 	if (!jt__buf_len(&c->out))
-		jt__buf_reset(&c->out);
+		jt__buf_fini(&c->out);
 }
 
 static void deliver(struct peer *e, const char *bytes, size_t n)

@@ -75,7 +75,7 @@ static void return_buffer(struct jt_conn *c)
 		s->spare[s->n_spare++] = c->out;
 		jt__buf_init(&c->out, max);
 	} else {
-		jt__buf_reset(&c->out);
+		jt__buf_fini(&c->out);
 	}
 }
 
@@ -237,7 +237,7 @@ static void begin_linger(struct jt_conn *c)
 {
 	c->lingering = true;
 	c->write_ns = jt__loop_now_ns(c->server->loop);
-	jt__buf_reset(&c->in);
+	jt__buf_fini(&c->in);
 	shutdown(c->watch.fd, SHUT_WR);
 }
 

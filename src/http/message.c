@@ -290,7 +290,7 @@ void jt__parser_reset(struct jt_parser *p)
 	rewind_parser(p);
 	p->no_body = false;
 	p->status = JT_OK;
-	jt__buf_reset(&p->text);
+	jt__buf_fini(&p->text);
 	jt__free(p->headers);
 	p->headers = NULL;
 	p->headers_capacity = 0;

@@ -74,8 +74,9 @@ static void put_value(struct jt_buf *b, const struct jt_record *r, const struct 
 
 void jt__record_json(struct jt_buf *b, const struct jt_record *r)
 {
+	jt__buf_append(b, "{", 1);
 	for (size_t i = 0; i < jt__n_record_fields; i++) {
-		jt__buf_printf(b, "%s\"%s\":", i ? "," : "{", jt__record_fields[i].name);
+		jt__json_key(b, jt__record_fields[i].name);
 		put_value(b, r, &jt__record_fields[i]);
 	}
 	jt__buf_append(b, "}", 1);

@@ -187,15 +187,6 @@ int jt__replay_next(struct jt_replay *r, struct jt_entry *ret_entry, struct jt_e
 	return status;
 }
 
-void jt__replay_stats(const struct jt_replay *r, struct jt_replay_stats *ret_stats)
-{
-	*ret_stats = (struct jt_replay_stats){
-		.n_backwards = r->log.n_backwards,
-		.n_notices = r->log.n_notices,
-		.truncated = r->truncated,
-	};
-}
-
 /* -- kind of the sensor -- */
 
 /* The kinds that a GPU can have, for a person. */

@@ -38,13 +38,6 @@ uint64_t jt__replay_zero_unix_ns(const struct jt_replay *r);
 /* JT_EAGAIN at the end, where a warning says what was left out. */
 int jt__replay_next(struct jt_replay *r, struct jt_entry *ret_entry, struct jt_error *err);
 
-struct jt_replay_stats {
-	uint64_t n_backwards; /* rows left out because the clock had stepped back */
-	uint64_t n_notices;   /* lines that say that the GPU could not be read */
-	bool truncated;       /* the last line was cut and left out */
-};
-void jt__replay_stats(const struct jt_replay *r, struct jt_replay_stats *ret_stats);
-
 #define JT_REPLAY_MAX_SAMPLES ((size_t)1 << 24)
 
 /* All samples of one domain in the order of the file. */

@@ -62,6 +62,27 @@ static void json_numbers_are_exact(void)
 	jt__buf_fini(&b);
 }
 
+static void members_of_an_object_are_parted_by_commas(void)
+{
+	struct jt_buf b;
+
+	jt__buf_init(&b, 1000);
+	jt__buf_append(&b, "{", 1);
+	jt__json_member_text(&b, "a", "x{");
+	jt__json_key(&b, "b");
+	jt__buf_append(&b, "{", 1);
+	jt__json_member_text(&b, "c", "\"");
+	jt__buf_append(&b, "}}", 2);
+	check_text(text_of(&b), "{\"a\":\"x{\",\"b\":{\"c\":\"\\\"\"}}");
+	jt__buf_fini(&b);
+	/* a buffer in which nothing fitted is no reason to look before its beginning */
+	jt__buf_init(&b, 0);
+	jt__buf_append(&b, "{", 1);
+	jt__json_key(&b, "a");
+	check(b.failed && jt__buf_len(&b) == 0);
+	jt__buf_fini(&b);
+}
+
 static void json_strings_survive_hostile_bytes(void)
 {
 	struct jt_buf b;
@@ -112,6 +133,7 @@ int main(void)
 	test(a_buffer_never_exceeds_its_maximum);
 	test(a_buffer_is_a_queue_of_bytes);
 	test(json_numbers_are_exact);
+	test(members_of_an_object_are_parted_by_commas);
 	test(json_strings_survive_hostile_bytes);
 	test(a_full_ring_refuses_and_counts);
 	test(times_read_back);

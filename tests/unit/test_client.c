@@ -104,7 +104,7 @@ static void start_any(struct rig *r, struct told *t, const char *request, bool r
 
 	jt__buf_init(&b, 1 << 20);
 	jt__buf_append_text(&b, request);
-	jt__buf_reset(&t->body);
+	jt__buf_fini(&t->body);
 	*t = (struct told){ .act = t->act, .again = t->again, .rig = r };
 	jt__buf_init(&t->body, 64 << 20);
 	t->call = jt__call_start(r->pool, &b, replayable, head_only, &handler, t);
