@@ -36,6 +36,9 @@ struct jt_domain {
 	char device[96];   /* for a person: "NVIDIA H100 80GB HBM3", "package-0" */
 	char uuid[96];     /* stable identity; "" if there is none */
 	char missing[160]; /* what it cannot tell and what to try; "" if nothing */
+	/* The domain whose energy contains this one's: a package's "psys:0", an instance's "gpu:0".
+	 * Never add the two up. "" if it is part of nothing else that is metered here. */
+	char part_of[32];
 	struct jt_sensor sensor;
 	uint32_t valid; /* JT_HAS_* that readings are expected to carry */
 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef JT_KNOTS_H
 #define JT_KNOTS_H
-/* The inside of a timeline, shared by timeline.c (which appends) and window.c (which asks). */
+/* The inside of a timeline, shared by those who append (counter.c, power.c) and window.c, which
+ * asks. */
 #include "base/base.h"
 #include "jouletap/timeline.h"
 #include "timeline/locate.h"
@@ -76,5 +77,28 @@ static inline const struct jt_knot *jt__knot(const struct jt_timeline *tl, size_
 
 	return &tl->knots[at < tl->capacity ? at : at - tl->capacity];
 }
+
+/* timeline.c: the ring of knots. There must be one where the last is asked for. */
+struct jt_knot *jt__last_knot(struct jt_timeline *tl);
+void jt__append(struct jt_timeline *tl, const struct jt_knot *k);
+/* The first: E(t) begins here, give or take @edge_ns. */
+void jt__begin_at(struct jt_timeline *tl, uint64_t t_ns, uint64_t edge_ns);
+/*
+ * Goes on from the last knot to @t_ns; the caller adds what is known of the stretch, then appends.
+ */
+struct jt_knot jt__next_knot(struct jt_timeline *tl, uint64_t t_ns);
+/* Time passed, and nothing is known of it. */
+void jt__append_uncovered(struct jt_timeline *tl, uint64_t t_ns);
+
+/* counter.c */
+void jt__add_counter(struct jt_timeline *tl, const struct jt_sample *s);
+/* Nobody waits for ever for a counter that has stopped. */
+void jt__close_if_stalled(struct jt_timeline *tl, uint64_t now_ns);
+
+/* power.c: E(t) grows by power readings only where no counter does it. */
+void jt__add_power(struct jt_timeline *tl, const struct jt_sample *s);
+/* A stretch of which a part, @seen, was seen, up to @t_ns: a straight line goes on where the power
+ * did not change. */
+void jt__append_power(struct jt_timeline *tl, uint64_t t_ns, uint64_t uj, double seen);
 
 #endif
