@@ -8,7 +8,7 @@ all: $(B)/build.ninja ## build everything into build/
 	@ninja -C $(B)
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 24
 
 demo: build-deps all ## joules per request on this machine, in a minute
 	@$(B)/jouletap demo
@@ -41,6 +41,15 @@ bench: build-deps ## one line of JSON for each measurement, of an optimised buil
 	@ninja -C build-bench
 	@for b in build-bench/bench/bench_*; do if [ -f $$b ] && [ -x $$b ]; then $$b || exit 1; fi; done
 
+accuracy: accuracy-deps $(B)/build.ninja ## docs/accuracy.md and its plots: windows against a truth that is known
+	@ninja -C $(B) bench/accuracy
+	@bench/accuracy/report.py $(B)/bench/accuracy docs
+
+bench-gateway: bench-deps ## the gateway beside nginx and HAProxy, of an optimised build; four minutes
+	@[ -f build-bench/build.ninja ] || meson setup build-bench --buildtype=release -Db_lto=true
+	@ninja -C build-bench jouletap bench/gateway-load
+	@bench/gateway/run.py
+
 fmt: ## format the sources as .clang-format says
 	find src include tests bench examples -name '*.[ch]' | xargs clang-format -i
 
@@ -64,4 +73,4 @@ $(B)/build.ninja:
 	meson setup $(B) -Dwerror=true
 
 .NOTPARALLEL:
-.PHONY: all help demo run check test asan tsan fuzz bench fmt install gdb stats clean
+.PHONY: all help demo run check test asan tsan fuzz bench accuracy bench-gateway fmt install gdb stats clean

@@ -13,11 +13,11 @@ enum { ROUNDS = 4000, RUNS = 5 };
 
 static size_t n_sent; /* so that nothing is optimised away */
 
-static const char *event_end(const char *p, const char *end)
+static const char *event_end(const struct capture *c, const char *p)
 {
-	const char *stop = strstr(p, "\n\n");
+	const char *gap = c->kind == JT_ANSWER_LINES ? "\n" : "\n\n", *stop = strstr(p, gap);
 
-	return stop && stop + 2 <= end ? stop + 2 : end;
+	return stop ? stop + strlen(gap) : c->body + c->n_body;
 }
 
 static void forward_all(const struct capture *c, enum jt_filter_mode mode, uint64_t *ret_n_events)
@@ -25,9 +25,9 @@ static void forward_all(const struct capture *c, enum jt_filter_mode mode, uint6
 	struct jt_filter f;
 
 	*ret_n_events = 0;
-	jt__filter_init(&f, mode, c->kind, 65536);
+	jt__filter_init(&f, mode, c->api->form, c->kind, 65536);
 	for (const char *p = c->body, *end = p + c->n_body; p < end; ++*ret_n_events) {
-		const char *stop = event_end(p, end);
+		const char *stop = event_end(c, p);
 
 		while (jt__filter_next(&f, &p, stop) != JT_FILTER_MORE)
 			n_sent += f.out[0].n + f.out[1].n;
@@ -77,7 +77,7 @@ static void bench_ask(const char *name)
 		uint64_t begin_ns = jt__cpu_ns();
 
 		for (int i = 0; i < ROUNDS; i++) {
-			jt__ask_read(&ask, c.request, c.n_request);
+			jt__ask_read(&ask, c.api, c.request, c.n_request);
 			n_sent += ask.prompt_bytes;
 		}
 		best_ns = JT_MIN(best_ns, jt__cpu_ns() - begin_ns);
@@ -95,6 +95,9 @@ int main(void)
 	bench_stream("chat_finish_stop");
 	bench_stream("chat_stream_logprobs");
 	bench_stream("chat_stream_timings_per_token_progress");
+	bench_stream("responses_stream");
+	bench_stream("anthropic_messages_stream");
+	bench_stream("../engine_streams/ollama_chat");
 	bench_ask("chat_stream_usage");
 	bench_ask("chat_stream_timings_per_token_progress");
 	return n_sent == 0;

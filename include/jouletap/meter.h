@@ -34,12 +34,14 @@ struct jt_meter_options {
 	const struct jt_idle_floor *floors;
 	size_t n_floors;
 	/*
-	 * Optional. Called from jt_meter_advance(), in the caller's thread; on_span and on_record
-	 * also from jt_request_progress() and jt_request_end(). They may ask the meter but not
-	 * change it; what they are given is valid until they return.
+	 * Optional. Called from jt_meter_advance(), in the caller's thread; on_span, on_activity
+	 * and on_record also from jt_request_begin(), jt_request_progress() and jt_request_end().
+	 * They may ask the meter but not change it; what they are given is valid until they return.
 	 */
 	void (*on_sample)(void *user, const struct jt_sample *sample);
 	void (*on_span)(void *user, const struct jt_span *span);
+	/* What the timeline of @domain is told that runs there. */
+	void (*on_activity)(void *user, size_t domain, const struct jt_activity *change);
 	/* Final; @request is the caller's name for it. */
 	void (*on_record)(void *user, uint64_t request, const struct jt_record *record);
 	void *user;
@@ -64,7 +66,8 @@ size_t jt_meter_n_domains(const struct jt_meter *m);
 /* NULL: no such domain. Valid as long as the meter. */
 const struct jt_domain *jt_meter_domain(const struct jt_meter *m, size_t domain);
 /*
- * What was looked for and is not here: the @i-th source's name and why. JT_ENOENT beyond the last.
+ * What was looked for and is not here, or not all of it: the @i-th source's name and why. JT_ENOENT
+ * beyond the last.
  */
 int jt_meter_absent(const struct jt_meter *m, size_t i, const char **ret_source,
                     const char **ret_why);
@@ -72,10 +75,10 @@ int jt_meter_absent(const struct jt_meter *m, size_t i, const char **ret_source,
 int jt_meter_find_domain(const struct jt_meter *m, const char *name, size_t *ret_domain);
 
 /*
- * Takes what was sampled so far and closes what can be closed: call it several times a second, for
- * samples wait in a small buffer. @watermark_ns: changes of requests up to here have all been
- * reported (now, if they are reported from this thread). A domain that has not told anything for 10
- * s is no longer waited for.
+ * Takes what was sampled up to the watermark and closes what can be closed: call it several times a
+ * second, for samples wait in a small buffer. @watermark_ns: changes of requests up to here have
+ * all been reported (now, if they are reported from this thread). A domain that has not told
+ * anything for 10 s is no longer waited for.
  */
 void jt_meter_advance(struct jt_meter *m, uint64_t now_ns, uint64_t watermark_ns);
 
@@ -116,9 +119,9 @@ void jt_window_free(struct jt_window *w); /* accepts NULL */
 struct jt_service_options {
 	size_t size; /* sizeof(struct jt_service_options): JT_EINVAL for any other */
 	const char *name;
-	const char *policy; /* "equal", "tokens" or "roofline" */
-	const char *const
-		*domains; /* names; none: every GPU, or everything where there is no GPU */
+	const char *policy;         /* "equal", "tokens" or "roofline" */
+	const char *const *domains; /* names; none: every GPU, or where there is none all that
+	                               contain no other */
 	size_t n_domains;
 	const char *architecture;  /* path of a config.json, for roofline; may be NULL */
 	const char *gpu;           /* type, for roofline; NULL: as the driver calls it */
@@ -132,8 +135,10 @@ struct jt_service_options {
 		.prefill_ratio = 0.25, .max_batch_tokens = 2048                                    \
 	}
 
-/* Up to 64. JT_EINVAL: unknown policy, bad architecture; JT_ENOENT: no such domain or GPU;
- * JT_ELIMIT. */
+/*
+ * Up to 64. JT_EINVAL: unknown policy, bad architecture, one of its domains is part of another;
+ * JT_ENOENT: no such domain or GPU; JT_ELIMIT.
+ */
 int jt_meter_add_service(struct jt_meter *m, const struct jt_service_options *o,
                          size_t *ret_service, struct jt_error *err);
 
@@ -160,13 +165,14 @@ int jt_request_progress(struct jt_meter *m, uint64_t t_ns, uint64_t request, enu
 /* What is known when it is over. */
 struct jt_request_facts {
 	struct jt_record record; /* all but the joules, provenance, policy, phase_source, domains */
-	uint64_t engine_prefill_ns; /* as told by the engine; JT_NONE */
+	/* as told by the engine, as record.queue_ns and .load_ns are; JT_NONE */
+	uint64_t engine_prefill_ns;
 	uint64_t engine_decode_ns;
 };
 /*
  * It is over; its record follows through on_record when the energy of its last instant is known
  * (where there is no domain, before this returns). Where nothing of it was seen its joules are
- * JT_NONE. JT_ENOENT: over, or unknown.
+ * JT_NONE; where there is no memory for @facts, so is all that they say. JT_ENOENT: over, or unknown.
  */
 int jt_request_end(struct jt_meter *m, uint64_t t_ns, uint64_t request,
                    const struct jt_request_facts *facts);
@@ -190,6 +196,22 @@ int jt_meter_account(struct jt_meter *m, size_t domain, struct jt_account *ret_a
 int jt_meter_timeline_stats(struct jt_meter *m, size_t domain, struct jt_timeline_stats *ret_stats);
 /* The latest sample; JT_EAGAIN before the first. */
 int jt_meter_latest(struct jt_meter *m, size_t domain, struct jt_sample *ret_sample);
+
+/*
+ * What this process itself costs: a report, which is in no account and taken out of none. Its
+ * joules are its part of what the CPU packages used above their idle floor, by its CPU time over
+ * the time that all CPUs were busy: derived where the CPU is measured, else modelled. The bound is
+ * the meter's and the kernel's counting's.
+ */
+struct jt_own_cost {
+	uint64_t cpu_ns;      /* of all threads, since the process began */
+	uint64_t sampling_ns; /* of it: the threads that read this meter's sensors */
+	uint64_t energy_uj;   /* since the meter was made, a second or two behind; JT_NONE: no CPU
+	                         is metered, or none yet */
+	uint64_t bound_uj;    /* JT_NONE as energy_uj */
+	enum jt_provenance provenance; /* of energy_uj */
+};
+void jt_meter_own_cost(const struct jt_meter *m, struct jt_own_cost *ret_cost);
 
 #ifdef __cplusplus
 }

@@ -50,6 +50,9 @@ enum {
 	JT_HAS_MEM_CLOCK = 1 << 5,
 	JT_HAS_LIMIT = 1 << 6,
 	JT_HAS_REASONS = 1 << 7,
+	JT_HAS_SM_ACTIVITY = 1 << 8,
+	JT_HAS_TENSOR_ACTIVITY = 1 << 9,
+	JT_HAS_DRAM_ACTIVITY = 1 << 10,
 };
 
 /* Why a clock is held back; NVML's own bits, which other vendors are mapped to. */
@@ -78,6 +81,10 @@ struct jt_sample {
 	uint32_t sm_clock_mhz;
 	uint32_t mem_clock_mhz;
 	uint32_t limit_mw; /* enforced power limit */
+	/* Profiling counters, where asked for: means over the last tenth of a second or two. */
+	uint32_t sm_activity_ppm;     /* part of the multiprocessors that were busy */
+	uint32_t tensor_activity_ppm; /* part of the time that tensor cores were */
+	uint32_t dram_activity_ppm;   /* part of the memory bandwidth that was used */
 };
 
 struct jt_span {
@@ -142,9 +149,10 @@ struct jt_charge {
 	X(TEXT,    token_source,      "token_source",       8, "usage (the engine counted) or events (we counted)") \
 	X(SECONDS, duration_ns,       "duration_s",         0, "head received to last byte or abort") \
 	X(SECONDS, queue_ns,          "queue_s",            0, "waiting in the engine, where it tells") \
+	X(SECONDS, load_ns,           "load_s",             0, "loading the model for it, where the engine tells") \
 	X(SECONDS, ttft_ns,           "ttft_s",             0, "time to first token") \
 	X(SECONDS, tpot_ns,           "tpot_s",             0, "time per output token after the first") \
-	X(JOULES,  queue_uj,          "queue_j",            0, "allocated while it waited in the engine") \
+	X(JOULES,  queue_uj,          "queue_j",            0, "allocated while it waited in the engine, and while its model was loaded") \
 	X(JOULES,  prefill_uj,        "prefill_j",          0, "allocated to its prefill") \
 	X(JOULES,  decode_uj,         "decode_j",           0, "allocated to its decode") \
 	X(JOULES,  total_uj,          "total_j",            0, "queue + prefill + decode") \
@@ -153,7 +161,7 @@ struct jt_charge {
 	X(RATIO,   coverage_ppm,      "coverage",           0, "part of the time that the sensors saw") \
 	X(TEXT,    provenance,        "provenance",        12, "measured, derived, modelled or predicted") \
 	X(TEXT,    policy,            "policy",            12, "how shares were weighed: equal, tokens, roofline, or phase_split (roofline without an architecture)") \
-	X(TEXT,    phase_source,      "phase_source",      12, "engine (timings), stream (first token) or ratio (configured split)") \
+	X(TEXT,    phase_source,      "phase_source",      12, "engine (timings), stream (first token, or that none came) or ratio (configured split)") \
 	X(TEXT,    domains,           "domains",           96, "energy domains it ran on, comma separated")
 
 #define JT_FIELD_TEXT(member, size)    char member[size];

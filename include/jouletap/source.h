@@ -21,8 +21,10 @@ struct jt_source_options {
 	size_t size;      /* sizeof(struct jt_source_options) */
 	const char *root; /* prefix of /sys and /proc, without a slash at its end; NULL: "" */
 	const char *nvml_library; /* NULL: libnvidia-ml.so.1 where it usually is */
+	const char *rocm_library; /* NULL: librocm_smi64 or libamd_smi where they usually are */
 	const char *replay_file;  /* recording or nvidia-smi log to read; NULL: none */
 	uint64_t gpu_mask;        /* bit i: use GPU i; 0: all */
+	int gpm;                  /* not 0: read the profiling counters of GPUs that have them */
 };
 #define JT_SOURCE_OPTIONS_INIT                                                                     \
 	{                                                                                          \
@@ -55,11 +57,17 @@ struct jt_source_ops {
 	/*
 	 * One reading into a zeroed @out: values, valid and status. begin_ns and end_ns too where
 	 * the source knows them better than its caller, who otherwise (end_ns is 0) stamps
-	 * the moments before and after the call, and the domain always. May neither allocate nor
-	 * lock. Returns out->status, or JT_EAGAIN at the end of a replay.
+	 * the moments before and after the call, and the domain always. May not allocate, nor wait
+	 * for anything but its own device. Returns out->status, or JT_EAGAIN at the end of a
+	 * replay.
 	 */
 	int (*read)(void *state, size_t i, struct jt_sample *out);
 	void (*close)(void *state); /* accepts NULL */
+	/*
+	 * Optional. What was found beside the domains and cannot be read: fills @err with which,
+	 * why and what to try, and returns its status. JT_OK: nothing.
+	 */
+	int (*partial)(const void *state, struct jt_error *err);
 };
 
 /* An opened domain: what the sampler reads. */

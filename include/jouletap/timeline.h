@@ -16,24 +16,35 @@
 extern "C" {
 #endif
 
-/* What is known of a domain's sensor. Rows and their sources: src/timeline/sensor.c. */
+/* What is known of a domain's sensor. Rows and their sources: src/timeline/sensors.def. */
 struct jt_sensor {
-	const char *name;              /* "ga100", "gh100", "rapl" … as --sensor takes it */
-	const char *what;              /* one line for a person */
+	const char *name;   /* "ga100", "gh100", "rapl" … as --sensor takes it */
+	const char *what;   /* one line for a person */
+	const char *source; /* the same: who says so, with keys of jt_sensor_sources; or NULL */
 	enum jt_provenance provenance; /* of the counter; power readings are at best JT_DERIVED */
 	uint64_t update_ns; /* nominal update period of counter and power fields, within 10 %; not 0
 	                     */
 	uint64_t window_ns; /* averaging window of the instantaneous field; 0: none */
 	uint64_t avg_window_ns; /* averaging window of the averaged field; 0: there is none */
-	uint64_t lag_ns;        /* end of the averaging window to the update that shows it */
-	uint64_t wrap_uj;       /* the counter runs 0 .. wrap_uj - 1; 0: it does not wrap */
-	uint64_t step_uj;       /* smallest step of the counter */
-	uint32_t gain_ppm;      /* the true energy is what it reads × (1 ± gain) */
-	uint32_t max_power_mw;  /* the domain never draws more; a reading above is a lie */
+	uint64_t filter_ns; /* instead of a window: the field follows with this time constant */
+	uint64_t lag_ns;    /* end of the averaging window to the update that shows it */
+	uint64_t wrap_uj;   /* the counter runs 0 .. wrap_uj - 1; 0: it does not wrap */
+	uint64_t step_uj;   /* smallest step of the counter */
+	uint32_t gain_ppm;  /* the true energy is what it reads × (1 ± gain) … */
+	uint32_t offset_mw; /* … ± this for as long as it took */
+	uint32_t max_power_mw; /* the domain never draws more; a reading above is a lie */
 };
 
 /* Known kinds, terminated by a row without a name. */
 extern const struct jt_sensor jt_sensors[];
+
+/* Where its figures are from: what a [key] in a row's source stands for. Terminated by one without a
+ * key. */
+struct jt_sensor_source {
+	const char *key;
+	const char *where;
+};
+extern const struct jt_sensor_source jt_sensor_sources[];
 
 /* NULL if there is no such kind. */
 const struct jt_sensor *jt_sensor_find(const char *name);
@@ -43,9 +54,12 @@ const struct jt_sensor *jt_sensor_of_gpu(const char *gpu_name);
 
 struct jt_timeline; /* opaque */
 
+#define JT_TIMELINE_KNOTS_PER_SAMPLE 40
+
 /*
  * @sensor is copied, the name and description it points to are not. Keeps the last @max_knots
- * points of E(t): memory is bounded by it. JT_EINVAL: fewer than 2 knots, no update period;
+ * points of E(t), and takes memory for them as they come; a sample makes at most
+ * JT_TIMELINE_KNOTS_PER_SAMPLE. JT_EINVAL: fewer than 2 knots, no update period;
  * JT_ENOMEM.
  */
 int jt_timeline_new(const struct jt_sensor *sensor, size_t max_knots, struct jt_timeline **ret_tl,
@@ -60,6 +74,20 @@ void jt_timeline_free(struct jt_timeline *tl); /* accepts NULL */
  * (ignored and counted).
  */
 int jt_timeline_add(struct jt_timeline *tl, const struct jt_sample *s);
+
+/* At an instant so many requests more are in prefill, and in decode; or fewer, below 0. */
+struct jt_activity {
+	uint64_t t_ns;
+	int32_t prefill;
+	int32_t decode;
+};
+
+/*
+ * What the domain is doing says where within a counter's steps their energy was, and makes the bound
+ * narrower; the totals stay the counter's. Changes come in any order, but before the sample that
+ * closes the step they belong to: a later one acts from the next step on. @change is copied.
+ */
+void jt_timeline_note(struct jt_timeline *tl, const struct jt_activity *change);
 
 /* End of input (a recording): closes what the last sample supports. */
 void jt_timeline_finish(struct jt_timeline *tl);

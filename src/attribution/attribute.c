@@ -193,7 +193,7 @@ static void adjust(struct jt_attribution *a, struct jt_slot *s, const struct jt_
 
 	settle(a, s);
 	s->phase = c->phase;
-	s->phases_seen |= 1u << c->phase;
+	s->phases_seen |= (uint8_t)(1u << c->phase);
 	s->weight = c->weight;
 	join(a, &s->weight);
 	part(a, &before);

@@ -5,12 +5,14 @@
 #include <stdbool.h>
 #include "attribution/vclock.h"
 
+/* Four lines of the cache: thousands of them are visited at random. */
 struct jt_slot {
 	uint64_t request;
 	struct jt_weight weight;
-	enum jt_phase phase;
-	uint32_t phases_seen; /* bit per phase it has been in */
+	uint8_t phase;        /* enum jt_phase */
+	uint8_t phases_seen;  /* bit per phase it has been in */
 	bool floor_known;     /* for the whole time */
+	double error_uj;      /* settled so far */
 	struct jt_vstand all; /* both clocks where it was last settled */
 	struct jt_vstand dynamic;
 	jt_fixed allocated[JT_N_PHASES];
@@ -25,9 +27,9 @@ struct jt_slot {
 	struct jt_weighted_error {
 		double shared;
 		double own;
-	} error;         /* the error clocks where it was last settled, see attribute.c */
-	double error_uj; /* settled so far */
+	} error; /* the error clocks where it was last settled, see attribute.c */
 };
+_Static_assert(sizeof(struct jt_slot) <= 256, "a slot has outgrown its four lines");
 
 struct jt_slots {
 	struct jt_slot *slots;

@@ -43,6 +43,7 @@ static int make_room(struct jt_buf *b, size_t n)
 	capacity = b->capacity ? b->capacity : 256;
 	while (capacity < len + n)
 		capacity *= 2;
+	capacity = JT_MIN(capacity, b->max);
 	data = jt__alloc(1, capacity);
 	if (!data)
 		return JT_ENOMEM;
@@ -70,7 +71,7 @@ void jt__buf_commit(struct jt_buf *b, size_t n)
 	b->end += n;
 }
 
-int jt__buf_append(struct jt_buf *b, const void *bytes, size_t n)
+int jt__buf_grow_append(struct jt_buf *b, const void *bytes, size_t n)
 {
 	int status;
 
@@ -86,9 +87,15 @@ int jt__buf_append(struct jt_buf *b, const void *bytes, size_t n)
 	return JT_OK;
 }
 
-int jt__buf_append_text(struct jt_buf *b, const char *text)
+const char *jt__decimal(uint64_t v, char room[21])
 {
-	return jt__buf_append(b, text, strlen(text));
+	char *p = room + 20;
+
+	*p = '\0';
+	do
+		*--p = (char)('0' + v % 10);
+	while (v /= 10);
+	return p;
 }
 
 int jt__buf_printf(struct jt_buf *b, const char *fmt, ...)
@@ -227,8 +234,7 @@ void jt__json_nano(struct jt_buf *b, uint64_t nano)
 
 void jt__json_u64(struct jt_buf *b, uint64_t v)
 {
-	if (v == JT_NONE)
-		jt__buf_append_text(b, "null");
-	else
-		jt__buf_printf(b, "%" PRIu64, v);
+	char room[21];
+
+	jt__buf_append_text(b, v == JT_NONE ? "null" : jt__decimal(v, room));
 }

@@ -6,6 +6,7 @@
  * consume at the front. Also the way text and JSON are put together: an append
  * that fails marks the buffer, so that only the last call needs a check.
  */
+#include <string.h>
 #include "base/base.h"
 
 struct jt_buf {
@@ -27,9 +28,22 @@ static inline size_t jt__buf_len(const struct jt_buf *b)
 {
 	return b->end - b->begin;
 }
+int jt__buf_grow_append(struct jt_buf *b, const void *bytes, size_t n);
 /* JT_OK, JT_ELIMIT beyond max, JT_ENOMEM. On failure the content is unchanged. */
-int jt__buf_append(struct jt_buf *b, const void *bytes, size_t n);
-int jt__buf_append_text(struct jt_buf *b, const char *text);
+static inline int jt__buf_append(struct jt_buf *b, const void *bytes, size_t n)
+{
+	if (!n || n > b->capacity - b->end) /* which is never above max */
+		return jt__buf_grow_append(b, bytes, n);
+	memcpy(b->data + b->end, bytes, n);
+	b->end += n;
+	return JT_OK;
+}
+static inline int jt__buf_append_text(struct jt_buf *b, const char *text)
+{
+	return jt__buf_append(b, text, strlen(text));
+}
+/* @v in decimal: where in @room it begins; NUL-terminated. */
+const char *jt__decimal(uint64_t v, char room[21]);
 int jt__buf_printf(struct jt_buf *b, const char *fmt, ...) JT_PRINTF(2, 3);
 /* Room for @n more bytes at the end, to be read into; then jt__buf_commit(). NULL on failure. */
 char *jt__buf_reserve(struct jt_buf *b, size_t n);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include "base/base.h"
 #include "base/clock.h"
+#include "jouletap/record.h"
 
 static uint64_t read_clock(clockid_t id)
 {
@@ -26,6 +28,23 @@ uint64_t jt__realtime_ns(void)
 uint64_t jt__cpu_ns(void)
 {
 	return read_clock(CLOCK_PROCESS_CPUTIME_ID);
+}
+
+int jt__thread_clock(void)
+{
+	clockid_t clock = 0;
+
+	pthread_getcpuclockid(pthread_self(), &clock);
+	return clock;
+}
+
+uint64_t jt__thread_cpu_ns(int clock)
+{
+	struct timespec ts;
+
+	if (!clock || clock_gettime(clock, &ts) != 0)
+		return JT_NONE;
+	return (uint64_t)ts.tv_sec * JT_NS_PER_S + (uint64_t)ts.tv_nsec;
 }
 
 void jt__format_rfc3339(uint64_t unix_ns, char out[32])

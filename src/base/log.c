@@ -15,12 +15,17 @@ void jt_log_set(enum jt_log_level level, jt_log_fn fn, void *user)
 	sink_user = user;
 }
 
+bool jt__log_wants(enum jt_log_level level)
+{
+	return level <= threshold;
+}
+
 void jt__log(enum jt_log_level level, const char *module, const char *fmt, ...)
 {
 	char text[512];
 	va_list ap;
 
-	if (level > threshold)
+	if (!jt__log_wants(level))
 		return;
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);

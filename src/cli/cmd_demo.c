@@ -14,6 +14,7 @@
 #include "cli/term.h"
 #include "config/config.h"
 #include "demo/demo.h"
+#include "exporters/metrics.h"
 #include "gateway/gateway.h"
 #include "ledger/ledger.h"
 
@@ -46,6 +47,7 @@ struct demo {
 	struct row rows[MAX_REQUESTS];
 	struct jt_progress progress;
 	struct jt_account account;
+	struct jt_own_cost own;
 };
 
 /* ---- running ---- */
@@ -152,6 +154,7 @@ static int run_load(struct demo *d, struct jt_error *err)
 	jt__gateway_stop(d->gateway, JT_NS_PER_S);
 	if (jt_meter_find_domain(jt__gateway_meter(d->gateway), "demo:0", &domain) == JT_OK)
 		jt_meter_account(jt__gateway_meter(d->gateway), domain, &d->account);
+	jt_meter_own_cost(jt__gateway_meter(d->gateway), &d->own);
 	return status;
 }
 
@@ -232,6 +235,18 @@ static void print_row(const struct row *r)
 	putchar('\n');
 }
 
+/* Gateway, engine and load are one process here. */
+static void print_own(const struct jt_own_cost *own)
+{
+	printf("all of this, engine and load included, took %.2f s of CPU, reading sensors %.3f s "
+	       "of it",
+	       (double)own->cpu_ns * 1e-9, (double)own->sampling_ns * 1e-9);
+	if (own->energy_uj != JT_NONE)
+		printf(": %.1f J above idle (%s, +/- %.1f J)", (double)own->energy_uj * 1e-6,
+		       jt_provenance_name(own->provenance), (double)own->bound_uj * 1e-6);
+	putchar('\n');
+}
+
 static void print_table(const struct demo *d)
 {
 	struct errors e = measure_errors(d);
@@ -257,6 +272,7 @@ static void print_table(const struct demo *d)
 	       "%zu together "
 	       "%+.2f %%\n",
 	       e.mean_ratio * 100, e.max_ratio * 100, e.n, (e.sum_j / e.true_j - 1) * 100);
+	print_own(&d->own);
 	printf("\nThe real thing: jouletap serve -u http://127.0.0.1:8000 in front of your engine; "
 	       "`jouletap devices` shows\nwhat can be measured on this machine.\n");
 }
@@ -315,6 +331,7 @@ static int print_json(const struct demo *d, struct jt_error *err)
 	jt__buf_append(&b, "{", 1);
 	put_requests(&b, d);
 	put_account(&b, &d->account);
+	jt__own_cost_json(&b, &d->own);
 	put_number(&b, "mean_error_ratio", e.mean_ratio);
 	put_number(&b, "max_error_ratio", e.max_ratio);
 	put_number(&b, "sum_error_ratio", e.sum_j / e.true_j - 1);

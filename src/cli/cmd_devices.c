@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "cli/cli.h"
+#include "cli/sensors.h"
 #include "sampler/sampler.h"
 #include "sources/source.h"
 
@@ -16,6 +17,9 @@
 struct args {
 	const char *root;
 	const char *nvml_library;
+	const char *rocm_library;
+	bool gpm;
+	bool sensors;
 	bool json;
 };
 
@@ -39,6 +43,8 @@ static const struct { uint32_t bit; const char *name; } fields[] = {
 	{ JT_HAS_ENERGY, "energy" }, { JT_HAS_POWER, "power" }, { JT_HAS_POWER_AVG, "power_average" },
 	{ JT_HAS_TEMPERATURE, "temperature" }, { JT_HAS_SM_CLOCK, "sm_clock" },
 	{ JT_HAS_MEM_CLOCK, "mem_clock" }, { JT_HAS_LIMIT, "limit" }, { JT_HAS_REASONS, "reasons" },
+	{ JT_HAS_SM_ACTIVITY, "sm_activity" }, { JT_HAS_TENSOR_ACTIVITY, "tensor_activity" },
+	{ JT_HAS_DRAM_ACTIVITY, "dram_activity" },
 };
 
 static const struct { uint32_t bit; const char *name; } reasons[] = {
@@ -108,7 +114,9 @@ static int devices_init(struct devices *d, const struct args *args, struct jt_er
 {
 	struct jt_source_options o = { .size = sizeof(o),
 		                       .root = args->root,
-		                       .nvml_library = args->nvml_library };
+		                       .nvml_library = args->nvml_library,
+		                       .rocm_library = args->rocm_library,
+		                       .gpm = args->gpm };
 	int status = jt__sources_open(&o, NULL, &d->set, err);
 
 	if (status < 0)
@@ -175,36 +183,43 @@ static void format_watts(uint64_t mw, char text[24])
 		snprintf(text, 24, "%.1f", (double)mw * 1e-3);
 }
 
-static void print_row(const struct jt_domain *d, const struct reading *r)
+/* @width: of the first column. */
+static void print_row(const struct jt_domain *d, const struct reading *r, int width)
 {
 	char update[24], window[24], power[24], temperature[24] = "-";
 
 	format_ms(d->sensor.update_ns, update);
-	format_ms(d->sensor.window_ns, window);
+	format_ms(d->valid & JT_HAS_POWER ? d->sensor.window_ns : d->sensor.avg_window_ns, window);
 	format_watts(power_mw(r), power);
 	if (r->last.valid & JT_HAS_TEMPERATURE)
 		snprintf(temperature, sizeof(temperature), "%d", r->last.temperature_mc / 1000);
-	printf("%-10s %-9s %-10s %-10s %9s %9s %8.1f%% %9s %6s  %s\n", d->name, d->source,
+	printf("%-*s %-9s %-10s %-10s %9s %9s %8.1f%% %9s %6s  %s\n", width, d->name, d->source,
 	       d->sensor.name, jt_provenance_name(provenance(d)), update, window,
 	       (double)d->sensor.gain_ppm * 1e-4, power, temperature, d->device);
 	if (strcmp(state_of(r), "ok") != 0)
-		printf("%-10s now: %s\n", "", state_of(r));
+		printf("%-*s now: %s\n", width, "", state_of(r));
+	if (d->part_of[0])
+		printf("%-*s part of %s: not to be added to it\n", width, "", d->part_of);
 	if (d->missing[0])
-		printf("%-10s %s\n", "", d->missing);
+		printf("%-*s %s\n", width, "", d->missing);
 }
 
 static void print_table(const struct devices *d)
 {
+	int width = 10;
+
+	for (size_t i = 0; i < d->n; i++)
+		width = JT_MAX(width, (int)strlen(d->domains[i]->info.name));
 	if (d->n)
-		printf("%-10s %-9s %-10s %-10s %9s %9s %9s %9s %6s  %s\n", "DOMAIN", "SOURCE",
-		       "SENSOR", "PROVENANCE", "UPDATE", "WINDOW", "TOLERANCE", "POWER_W", "TEMP_C",
-		       "DEVICE");
+		printf("%-*s %-9s %-10s %-10s %9s %9s %9s %9s %6s  %s\n", width, "DOMAIN",
+		       "SOURCE", "SENSOR", "PROVENANCE", "UPDATE", "WINDOW", "TOLERANCE", "POWER_W",
+		       "TEMP_C", "DEVICE");
 	else
 		puts("Nothing can be measured here.");
 	for (size_t i = 0; i < d->n; i++)
-		print_row(&d->domains[i]->info, &d->readings[i]);
+		print_row(&d->domains[i]->info, &d->readings[i], width);
 	if (jt__sources_n_absent(d->set))
-		puts("\nNot here:");
+		puts("\nNot here, or not all of it:");
 	for (size_t i = 0; i < jt__sources_n_absent(d->set); i++) {
 		const struct jt_source_absence *a = jt__sources_absent(d->set, i);
 
@@ -249,6 +264,9 @@ static void put_reading(struct jt_buf *b, const struct reading *r)
 	put_scaled(b, "sm_clock_mhz", s->valid & JT_HAS_SM_CLOCK, s->sm_clock_mhz, 1);
 	put_scaled(b, "mem_clock_mhz", s->valid & JT_HAS_MEM_CLOCK, s->mem_clock_mhz, 1);
 	put_scaled(b, "limit_w", s->valid & JT_HAS_LIMIT, s->limit_mw, 1000);
+	put_micro(b, "sm_activity", s->valid & JT_HAS_SM_ACTIVITY, s->sm_activity_ppm);
+	put_micro(b, "tensor_activity", s->valid & JT_HAS_TENSOR_ACTIVITY, s->tensor_activity_ppm);
+	put_micro(b, "dram_activity", s->valid & JT_HAS_DRAM_ACTIVITY, s->dram_activity_ppm);
 	jt__json_key(b, "reasons");
 	jt__buf_append_text(b, s->valid & JT_HAS_REASONS ? "[" : "null");
 	for (size_t i = 0; s->valid & JT_HAS_REASONS && i < JT_ARRAY_LEN(reasons); i++) {
@@ -269,6 +287,7 @@ static void put_domain(struct jt_buf *b, const struct jt_domain *d, const struct
 	jt__json_member_text(b, "source", d->source);
 	jt__json_member_text(b, "device", d->device);
 	jt__json_member_text(b, "uuid", d->uuid);
+	jt__json_member_text(b, "part_of", d->part_of);
 	jt__json_member_text(b, "sensor", d->sensor.name);
 	jt__json_member_text(b, "provenance", jt_provenance_name(provenance(d)));
 	put_seconds(b, "update_s", d->sensor.update_ns);
@@ -290,28 +309,37 @@ static void put_domain(struct jt_buf *b, const struct jt_domain *d, const struct
 	jt__buf_append_text(b, "}");
 }
 
+static void put_devices(struct jt_buf *b, const struct devices *d)
+{
+	jt__buf_append_text(b, "{\"domains\":[");
+	for (size_t i = 0; i < d->n; i++) {
+		jt__buf_append_text(b, i ? "," : "");
+		put_domain(b, &d->domains[i]->info, &d->readings[i]);
+	}
+	jt__buf_append_text(b, "],\"absent\":[");
+	for (size_t i = 0; i < jt__sources_n_absent(d->set); i++) {
+		const struct jt_source_absence *a = jt__sources_absent(d->set, i);
+
+		jt__buf_append_text(b, i ? ",{" : "{");
+		jt__json_member_text(b, "source", a->ops->name);
+		jt__json_member_text(b, "why", jt_strerror(a->error.status));
+		jt__json_member_text(b, "message", a->error.message);
+		jt__buf_append_text(b, "}");
+	}
+	jt__buf_append_text(b, "]}\n");
+}
+
+/* Of the devices, or without any of the table of sensors. */
 static int print_json(const struct devices *d, struct jt_error *err)
 {
 	struct jt_buf b;
 	int status = JT_OK;
 
 	jt__buf_init(&b, 1 << 22);
-	jt__buf_append_text(&b, "{\"domains\":[");
-	for (size_t i = 0; i < d->n; i++) {
-		jt__buf_append_text(&b, i ? "," : "");
-		put_domain(&b, &d->domains[i]->info, &d->readings[i]);
-	}
-	jt__buf_append_text(&b, "],\"absent\":[");
-	for (size_t i = 0; i < jt__sources_n_absent(d->set); i++) {
-		const struct jt_source_absence *a = jt__sources_absent(d->set, i);
-
-		jt__buf_append_text(&b, i ? ",{" : "{");
-		jt__json_member_text(&b, "source", a->ops->name);
-		jt__json_member_text(&b, "why", jt_strerror(a->error.status));
-		jt__json_member_text(&b, "message", a->error.message);
-		jt__buf_append_text(&b, "}");
-	}
-	jt__buf_append_text(&b, "]}\n");
+	if (d)
+		put_devices(&b, d);
+	else
+		jt__sensors_json(&b);
 	if (b.failed)
 		status = jt__fail(err, JT_ENOMEM, "devices", "no memory for the output");
 	else
@@ -327,9 +355,16 @@ static int run(const void *args, const struct jt_operands *operands)
 	const struct args *a = args;
 	struct devices d = { 0 };
 	struct jt_error err;
-	int status = devices_init(&d, a, &err);
+	int status;
 
 	(void)operands;
+	if (a->sensors && !a->json) {
+		jt__sensors_print(stdout);
+		return JT_EXIT_OK;
+	}
+	if (a->sensors)
+		return print_json(NULL, &err) < 0 ? jt__cli_fail(&err) : JT_EXIT_OK;
+	status = devices_init(&d, a, &err);
 	if (status == JT_OK && a->json)
 		status = print_json(&d, &err);
 	else if (status == JT_OK)
@@ -342,6 +377,9 @@ static int run(const void *args, const struct jt_operands *operands)
 static const struct jt_opt options[] = {
 	{ "root", 0, JT_OPT_TEXT, "DIR", NULL, offsetof(struct args, root), "look for /sys and /proc below this directory" },
 	{ "nvml-library", 0, JT_OPT_TEXT, "FILE", NULL, offsetof(struct args, nvml_library), "NVIDIA's libnvidia-ml.so.1, where it is not in its usual place" },
+	{ "rocm-library", 0, JT_OPT_TEXT, "FILE", NULL, offsetof(struct args, rocm_library), "AMD's librocm_smi64.so or libamd_smi.so, where it is not in its usual place" },
+	{ "sensors", 0, JT_OPT_FLAG, NULL, NULL, offsetof(struct args, sensors), "instead of that, the kinds of sensors that are known, and from where" },
+	{ "gpm", 0, JT_OPT_FLAG, NULL, NULL, offsetof(struct args, gpm), "read NVIDIA's profiling counters too, which may wake an idle GPU" },
 	{ "json", 0, JT_OPT_FLAG, NULL, NULL, offsetof(struct args, json), "print one JSON object" },
 	JT_OPTS_END,
 };
@@ -351,7 +389,8 @@ const struct jt_command jt__cmd_devices = {
 	.name = "devices",
 	.what = "what can be measured here, how well, and what is missing",
 	.operands = "",
-	.text = "Lists the energy domains of this machine (GPUs, CPU packages, memory), each with "
+	.text = "Lists the energy domains of this machine (GPUs, CPU packages, memory, supply "
+		"rails), each with "
 		"the kind of "
 		"its sensor, the provenance of its joules, how often the sensor updates, over "
 		"which "
@@ -359,7 +398,10 @@ const struct jt_command jt__cmd_devices = {
 		"the "
 		"update period means that the power field sees only part of the time; the energy "
 		"counter, "
-		"where there is one, sees all of it.\n\n"
+		"where there is one, sees all of it. What is part of another domain says so: the "
+		"two are never to be added up.\n\n"
+		"A domain that is part of another is inside of what that one measures: never add "
+		"the two up.\n\n"
 		"Below that stands what is not here, why, and what to try. Modelled domains are no "
 		"meters: "
 		"they stand in where nothing measures.\n\n"
@@ -367,6 +409,7 @@ const struct jt_command jt__cmd_devices = {
 		"it is named.",
 	.examples = "jouletap devices  # what there is\n"
 		    "jouletap devices --json  # for a program\n"
+		    "jouletap devices --sensors  # what is known of sensors\n"
 		    "jouletap devices --nvml-library /opt/nvidia/lib/libnvidia-ml.so.1  # a driver "
 		    "elsewhere\n",
 	.options = options,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 #include "cli/cli.h"
+#include "cli/sensors.h"
 #include "config/config.h"
 #include "ledger/ledger.h"
 
@@ -61,6 +62,8 @@ static int print_scdoc(const char *topic)
 		print_commands();
 	else if (strcmp(topic, "record-fields") == 0)
 		print_record_fields();
+	else if (strcmp(topic, "sensors") == 0)
+		jt__sensors_scdoc(stdout);
 	else if (strcmp(topic, "config-keys") == 0)
 		return print_config_keys();
 	else
@@ -88,7 +91,7 @@ static int run(const void *args, const struct jt_operands *operands)
 
 static const struct jt_opt options[] = {
 	{ "scdoc", 0, JT_OPT_FLAG, NULL, NULL, offsetof(struct args, scdoc),
-	  "print the source of the manual page; also of commands, config-keys, record-fields" },
+	  "print the source of the manual page; also of commands, config-keys, record-fields, sensors" },
 	JT_OPTS_END,
 };
 

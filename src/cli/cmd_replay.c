@@ -149,15 +149,12 @@ static int compute(const struct jt_track *t, const struct window *windows, size_
 	struct jt_timeline *tl;
 	int status;
 
-	/*
-	 * a sample makes at most two knots; nothing may be dropped before the windows are asked for
-	 */
-	status = jt_timeline_new(&t->info.sensor, 2 * t->n + 16, &tl, err);
+	/* nothing may be dropped before the windows are asked for */
+	status = jt_timeline_new(&t->info.sensor, JT_TIMELINE_KNOTS_PER_SAMPLE * t->n + 16, &tl,
+	                         err);
 	if (status < 0)
 		return status;
-	for (size_t i = 0; i < t->n; i++)
-		jt_timeline_add(tl, &t->samples[i]); /* one out of order is counted */
-	jt_timeline_finish(tl);
+	jt__track_play(t, tl);
 	for (size_t i = 0; i < n_windows; i++)
 		answer(tl, &t->info, &windows[i], &ret_answers[i]);
 	jt_timeline_stats(tl, ret_stats);
@@ -432,7 +429,10 @@ const struct jt_command jt__cmd_replay = {
 		"the whole file is taken. What lies outside the readings is not extrapolated: it lowers the "
 		"coverage.\n\n"
 		"The kind of sensor decides the averaging windows and the tolerances. It is told from "
-		"the recording, from the GPU's name in the log, or from the file's name (A100_run.csv).\n\n"
+		"the recording, from the GPU's name in the log, or from the file's name (A100_run.csv). Where there "
+		"is no counter the readings have the last word: how often they change and how they follow a step "
+		"of the load replaces what the table says (jouletap-sensors(5)), with a warning where that was "
+		"something else.\n\n"
 		"Only windows are printed. The spans of requests that a recording holds too are checked and "
 		"left alone: they are kept so that later versions can split its energy anew.",
 	.list_title = "Kinds of sensors",

@@ -75,7 +75,7 @@ static void tell_what_is_metered(struct jt_gateway *g, struct jt_meter *m)
 		         d->valid & JT_HAS_ENERGY ? "with an energy counter"
 		                                  : "power readings only",
 		         *d->missing ? "; " : "", d->missing);
-		measured |= d->sensor.provenance == JT_MEASURED;
+		measured |= d->sensor.provenance < JT_MODELLED;
 	}
 	/* where nothing is measured the gateway has warned of them */
 	for (size_t i = 0; measured && jt_meter_absent(m, i, &source, &why) == JT_OK; i++)
@@ -221,7 +221,8 @@ const struct jt_command jt__cmd_serve = {
 		"answer, provisional, and final at GET /v1/energy/{x-jouletap-request-id}. All "
 		"requests go to the access log, see jouletap-record(5), and to /metrics on the "
 		"admin "
-		"port. `x-jouletap-task-class` and `x-jouletap-tenant` label a request.\n\n"
+		"port, where /health tells what jouletap itself costs in CPU time and joules. "
+		"`x-jouletap-task-class` and `x-jouletap-tenant` label a request.\n\n"
 		"SIGTERM and SIGINT stop accepting and let running requests end, SIGHUP opens the "
 		"access "
 		"log again.",

@@ -60,7 +60,11 @@ struct jt_config {
 		size_t n_idle;
 		char root[256];
 		char nvml_library[256];
+		char rocm_library[256];
+		bool gpm;
 		char recording[256];
+		char probe_paths[16][48];
+		size_t n_probe_paths;
 	} metering;
 
 	struct {

@@ -35,7 +35,7 @@ struct jt_key {
 	bool inactive;        /* read and checked, but nothing acts on it yet */
 	double min, max;      /* of a number, in the file's unit */
 	const char *choices;  /* of a text: "equal|tokens|roofline"; NULL: free */
-	const char *fallback; /* as it would stand in the file; NULL: none */
+	const char *fallback; /* as it would stand in the file: a LIST's one item; NULL: none */
 	const char *doc;
 	size_t offset;   /* in the item it belongs to, else in struct jt_config */
 	size_t size;     /* of the member; of one item for LIST and MAP */
@@ -67,6 +67,7 @@ void jt__key_defaults(const struct jt_key *parent, void *item);
 
 /* Checks of keys.c that need more than one member. */
 int jt__check_phase_split(void *item, struct jt_error *why);
+int jt__check_path(void *item, struct jt_error *why);
 int jt__check_upstream(void *item, struct jt_error *why);
 int jt__check_upstreams(void *item, struct jt_error *why);
 

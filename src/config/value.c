@@ -202,9 +202,21 @@ int jt__key_set(const struct jt_key *k, void *item, const char *text, size_t n, 
 	}
 }
 
+/* A list that nobody gave has one item. */
+static void set_default_item(const struct jt_key *k, void *item)
+{
+	const size_t one = 1;
+
+	jt__key_set(jt__key_child(k, "[]"), (char *)item + k->offset, k->fallback,
+	            strlen(k->fallback), false, NULL);
+	memcpy((char *)item + k->n_offset, &one, sizeof(one));
+}
+
 static void set_default(const struct jt_key *k, void *item)
 {
-	if (k->fallback)
+	if (k->kind == JT_KEY_LIST && k->fallback)
+		set_default_item(k, item);
+	else if (k->fallback)
 		jt__key_set(k, item, k->fallback, strlen(k->fallback), false, NULL);
 	else if (jt__key_number(k))
 		memset((char *)item + k->offset, 0xff, sizeof(uint64_t));
@@ -217,7 +229,7 @@ void jt__key_defaults(const struct jt_key *parent, void *item)
 			continue;
 		if (k->kind == JT_KEY_SECTION && parent != k)
 			jt__key_defaults(k, item);
-		else if (k->kind > JT_KEY_LIST)
+		else if (k->kind >= JT_KEY_LIST)
 			set_default(k, item);
 	}
 }
@@ -231,6 +243,11 @@ int jt__check_phase_split(void *item, struct jt_error *why)
 		return JT_OK;
 	return no(why, "must sum to 1: prefill_ratio %.6g and decode_ratio %.6g make %.6g",
 	          cfg->metering.prefill_ppm / 1e6, cfg->metering.decode_ppm / 1e6, sum_ppm / 1e6);
+}
+
+int jt__check_path(void *item, struct jt_error *why)
+{
+	return *(const char *)item == '/' ? JT_OK : no(why, "must begin with a '/'");
 }
 
 int jt__check_upstream(void *item, struct jt_error *why)

@@ -45,7 +45,7 @@ static void put_info(struct jt_expose *e, const struct view *v)
 {
 	expose(e, 1, { "domain", v->info->name }, { "source", v->info->source },
 	       { "device", v->info->device }, { "uuid", v->info->uuid },
-	       { "sensor", v->info->sensor.name });
+	       { "sensor", v->info->sensor.name }, { "part_of", v->info->part_of });
 }
 
 static void put_joules(struct jt_expose *e, const struct view *v)
@@ -114,6 +114,20 @@ static void put_throttled(struct jt_expose *e, const struct view *v)
 		       { "domain", v->info->name }, { "reason", reasons[i].name });
 }
 
+static void put_activity(struct jt_expose *e, const struct view *v)
+{
+	const struct {
+		const char *name;
+		uint32_t bit, ppm;
+	} kinds[] = { { "sm", JT_HAS_SM_ACTIVITY, v->latest.sm_activity_ppm },
+		      { "tensor", JT_HAS_TENSOR_ACTIVITY, v->latest.tensor_activity_ppm },
+		      { "dram", JT_HAS_DRAM_ACTIVITY, v->latest.dram_activity_ppm } };
+
+	for (size_t i = 0; i < JT_ARRAY_LEN(kinds); i++)
+		expose(e, if_valid(v, kinds[i].bit, kinds[i].ppm / 1e6),
+		       { "domain", v->info->name }, { "unit", kinds[i].name });
+}
+
 static void put_valid(struct jt_expose *e, const struct view *v)
 {
 	by_domain(e, v, v->heard ? v->latest.status == JT_OK && v->stats.valid : NAN);
@@ -149,7 +163,7 @@ static const struct {
 	struct jt_family family;
 	void (*put)(struct jt_expose *e, const struct view *v);
 } families[] = {
-	{ { "domain",                     JT_INFO,    NULL,      "What an energy domain is and how it is read.", "domain source device uuid sensor" }, put_info },
+	{ { "domain",                     JT_INFO,    NULL,      "What an energy domain is and how it is read.", "domain source device uuid sensor part_of" }, put_info },
 	{ { "domain_joules",              JT_COUNTER, "joules",  "Energy the domain used: requests, idle and unattributed together.", "domain provenance" }, put_joules },
 	{ { "attributed_joules",          JT_COUNTER, "joules",  "Energy charged to requests, those still running included.", "domain" }, put_attributed },
 	{ { "idle_joules",                JT_COUNTER, "joules",  "Energy used while no request was active, up to the idle floor where one is configured.", "domain" }, put_idle },
@@ -161,6 +175,7 @@ static const struct {
 	{ { "domain_power_limit_watts",   JT_GAUGE,   "watts",   "Power limit in force.", "domain" }, put_limit },
 	{ { "domain_temperature_celsius", JT_GAUGE,   "celsius", "Latest temperature.", "domain" }, put_temperature },
 	{ { "domain_throttled",           JT_GAUGE,   NULL,      "1 while clocks are held back for the reason.", "domain reason" }, put_throttled },
+	{ { "domain_activity_ratio",      JT_GAUGE,   "ratio",   "Part of the multiprocessors (sm), tensor cores or memory bandwidth (dram) in use, where metering.gpm is on.", "domain unit" }, put_activity },
 	{ { "domain_sensor_valid",        JT_GAUGE,   NULL,      "1 while readings come and energy and power agree.", "domain" }, put_valid },
 	{ { "domain_cross_check_ratio",   JT_GAUGE,   "ratio",   "Energy counted over power integrated, lately.", "domain" }, put_cross_ratio },
 	{ { "domain_sensor_events",       JT_COUNTER, NULL,      "Irregularities of the sensor.", "domain event" }, put_events },

@@ -305,7 +305,7 @@ void jt__metrics_render(const struct jt_metrics *m, struct jt_meter *meter,
 	put_alone(&e, &unmetered, x->n_unmetered);
 	put_alone(&e, &notes_lost, x->n_notes_lost);
 	put_alone(&e, &lines_lost, x->n_lines_lost);
-	jt__expose_process(&e);
+	jt__expose_process(&e, meter, x);
 	jt__expose_end(&e);
 }
 

@@ -25,14 +25,19 @@ void jt__metrics_record(struct jt_metrics *m, const struct jt_record *r);
 /* What the gateway counts; JT_NONE: it does not. */
 struct jt_metrics_extra {
 	uint64_t n_in_flight;
-	uint64_t n_notes_lost; /* what workers told the meter and it never heard */
-	uint64_t n_lines_lost; /* of the access log and the recording */
-	uint64_t n_unmetered;  /* requests served without being metered */
+	uint64_t n_notes_lost;      /* what workers told the meter and it never heard */
+	uint64_t n_lines_lost;      /* of the access log and the recording */
+	uint64_t n_unmetered;       /* requests served without being metered */
+	uint64_t bookkeeper_cpu_ns; /* of the threads, so far */
+	uint64_t workers_cpu_ns;
 };
 
 /* The bytes of one scrape; @out fails where its maximum is too small. */
 void jt__metrics_render(const struct jt_metrics *m, struct jt_meter *meter,
                         const struct jt_metrics_extra *x, bool openmetrics, struct jt_buf *out);
+
+/* As members of an object: ,"own":{…}. */
+void jt__own_cost_json(struct jt_buf *b, const struct jt_own_cost *own);
 
 /* All that a scrape can have, whatever this machine can tell: docs/metrics.md. */
 void jt__metrics_families(jt_family_fn each, void *user);

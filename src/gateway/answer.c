@@ -2,81 +2,39 @@
 #include <string.h>
 #include "gateway/answer.h"
 
-/* The places of an answer that say something. */
-enum id {
-	DOCUMENT = 1,
-	CHOICES,
-	CHOICE,
-	INDEX,
-	DELTA,
-	CONTENT,
-	FINISH,
-	FAILURE,
-	USAGE,
-	TIMINGS,
-	DETAILS,
-	/* Numbers of a report, in the order of figures[]. */
-	PROMPT_TOKENS,
-	COMPLETION_TOKENS,
-	CACHED_TOKENS,
-	REASONING_TOKENS,
-	COMPUTED_TOKENS,
-	REUSED_TOKENS,
-	DECODED_TOKENS,
-	QUEUE_MS,
-	PREFILL_MS,
-	DECODE_MS,
-};
-
-/* clang-format off */
-#define CONTENT_KEYS                                                                   \
-	{ "content", CONTENT }, { "reasoning_content", CONTENT }, { "reasoning", CONTENT }, \
-	{ "tool_calls", CONTENT }, { "text", CONTENT }, { "refusal", CONTENT }
-static const struct jt_path message[] = { CONTENT_KEYS, { 0 } };
-static const struct jt_path choice[] = {
-	{ "index", INDEX }, { "delta", DELTA, message }, { "finish_reason", FINISH },
-	{ "message", DELTA, message }, CONTENT_KEYS, { 0 },
-};
-static const struct jt_path choices[] = { { NULL, CHOICE, choice }, { 0 } };
-static const struct jt_path prompt_details[] = { { "cached_tokens", CACHED_TOKENS }, { 0 } };
-static const struct jt_path completion_details[] = { { "reasoning_tokens", REASONING_TOKENS }, { 0 } };
-static const struct jt_path usage[] = {
-	{ "prompt_tokens", PROMPT_TOKENS }, { "completion_tokens", COMPLETION_TOKENS },
-	{ "prompt_tokens_details", DETAILS, prompt_details },
-	{ "completion_tokens_details", DETAILS, completion_details }, { 0 },
-};
-static const struct jt_path timings[] = { /* llama.cpp; queue_ms is the demo engine's own */
-	{ "prompt_n", COMPUTED_TOKENS }, { "cache_n", REUSED_TOKENS }, { "predicted_n", DECODED_TOKENS },
-	{ "queue_ms", QUEUE_MS }, { "prompt_ms", PREFILL_MS }, { "predicted_ms", DECODE_MS }, { 0 },
-};
-static const struct jt_path metrics[] = { /* vLLM --enable-per-request-metrics */
-	{ "queue_time_ms", QUEUE_MS }, { "time_to_first_token_ms", PREFILL_MS },
-	{ "generation_time_ms", DECODE_MS }, { 0 },
-};
-static const struct jt_path document[] = {
-	{ "choices", CHOICES, choices }, { "usage", USAGE, usage }, { "timings", TIMINGS, timings },
-	{ "metrics", TIMINGS, metrics }, { "error", FAILURE }, { 0 },
-};
-static const struct jt_path root = { NULL, DOCUMENT, document };
-
-/* How the figures of a report are read, and joined when choices report one by one. */
+/* How the figures of a report are read, by their places, and joined when choices report one by one.
+ */
 static const struct figure {
 	size_t at;
 	double scale;
 	enum { SUM, LARGEST, SMALLEST } join;
 } figures[] = {
-	{ offsetof(struct jt_report, prompt_tokens),     1,   LARGEST },
-	{ offsetof(struct jt_report, completion_tokens), 1,   SUM },
-	{ offsetof(struct jt_report, cached_tokens),     1,   SMALLEST },
-	{ offsetof(struct jt_report, reasoning_tokens),  1,   SUM },
-	{ offsetof(struct jt_report, computed_tokens),   1,   SUM },
-	{ offsetof(struct jt_report, reused_tokens),     1,   SUM },
-	{ offsetof(struct jt_report, decoded_tokens),    1,   SUM },
-	{ offsetof(struct jt_report, queue_ns),          1e6, LARGEST },
-	{ offsetof(struct jt_report, prefill_ns),        1e6, LARGEST },
-	{ offsetof(struct jt_report, decode_ns),         1e6, LARGEST },
+/* clang-format off */
+#define FIGURE(place, member, scale, join) \
+	[JT_PLACE_##place - JT_PLACE_PROMPT_TOKENS] = { offsetof(struct jt_report, member), scale, join }
+	FIGURE(PROMPT_TOKENS,     prompt_tokens,     1,   LARGEST),
+	FIGURE(COMPLETION_TOKENS, completion_tokens, 1,   SUM),
+	FIGURE(CACHED_TOKENS,     cached_tokens,     1,   SMALLEST),
+	FIGURE(REASONING_TOKENS,  reasoning_tokens,  1,   SUM),
+	FIGURE(FRESH_TOKENS,      fresh_tokens,      1,   LARGEST),
+	FIGURE(WRITTEN_TOKENS,    written_tokens,    1,   LARGEST),
+	FIGURE(COMPUTED_TOKENS,   computed_tokens,   1,   SUM),
+	FIGURE(REUSED_TOKENS,     reused_tokens,     1,   SUM),
+	FIGURE(DECODED_TOKENS,    decoded_tokens,    1,   SUM),
+	FIGURE(QUEUE_MS,          queue_ns,          1e6, LARGEST),
+	FIGURE(PREFILL_MS,        prefill_ns,        1e6, LARGEST),
+	FIGURE(DECODE_MS,         decode_ns,         1e6, LARGEST),
+	FIGURE(LOAD_NS,           load_ns,           1,   LARGEST),
+	FIGURE(TOTAL_NS,          total_ns,          1,   LARGEST),
+	FIGURE(PREFILL_NS,        prefill_ns,        1,   LARGEST),
+	FIGURE(DECODE_NS,         decode_ns,         1,   LARGEST),
+#undef FIGURE
+	/* clang-format on */
 };
-/* clang-format on */
+
+/* Those that are members of their own; the others name one of these in another unit. */
+enum { N_FIGURES = JT_PLACE_TOTAL_NS - JT_PLACE_PROMPT_TOKENS + 1 };
+_Static_assert(N_FIGURES * sizeof(uint64_t) == sizeof(struct jt_report), "each member has its row");
 
 /* What the data of an event is. */
 enum payload { UNKNOWN, JSON, DONE_WORD };
@@ -97,14 +55,16 @@ static void begin_event(struct jt_answer *a)
 {
 	memset(&a->event, 0, sizeof(a->event));
 	report_clear(&a->event.report);
-	jt__scan_init(&a->scan, &root);
+	memset(&a->choice, 0, sizeof(a->choice));
+	jt__scan_init(&a->scan, &a->form->root);
 	a->payload = a->kind == JT_ANSWER_PLAIN ? JSON : UNKNOWN;
 	a->n_done_word = 0;
 }
 
-void jt__answer_init(struct jt_answer *a, enum jt_answer_kind kind)
+void jt__answer_init(struct jt_answer *a, const struct jt_form *form, enum jt_answer_kind kind)
 {
 	memset(a, 0, sizeof(*a));
+	a->form = form;
 	a->kind = kind;
 	a->first_offset = a->last_offset = JT_NONE;
 	report_clear(&a->report);
@@ -124,6 +84,33 @@ static uint64_t join(const struct figure *f, uint64_t a, uint64_t b)
 	}
 }
 
+/* @whole less its @parts, none if one of them is not known. */
+static uint64_t rest_of(uint64_t whole, const uint64_t *parts, size_t n)
+{
+	if (whole == JT_NONE)
+		return JT_NONE;
+	for (size_t i = 0; i < n; i++) {
+		if (parts[i] == JT_NONE)
+			return JT_NONE;
+		whole -= JT_MIN(parts[i], whole);
+	}
+	return whole;
+}
+
+/* What follows from the figures of a report. Ollama's clock starts when it hears of the request:
+ * what it spent neither on the model nor on the tokens, it waited for its turn. */
+static void infer(struct jt_report *r)
+{
+	const uint64_t spent[] = { r->load_ns, r->prefill_ns, r->decode_ns };
+
+	if (r->queue_ns == JT_NONE)
+		r->queue_ns = rest_of(r->total_ns, spent, JT_ARRAY_LEN(spent));
+	if (r->fresh_tokens != JT_NONE)
+		r->prompt_tokens = r->fresh_tokens +
+		                   (r->cached_tokens == JT_NONE ? 0 : r->cached_tokens) +
+		                   (r->written_tokens == JT_NONE ? 0 : r->written_tokens);
+}
+
 /* The rule of the header: the event's report joins what is known. */
 static void take_report(struct jt_answer *a)
 {
@@ -132,13 +119,14 @@ static void take_report(struct jt_answer *a)
 
 	if (!a->event.has_report || (running && a->n_closing))
 		return;
-	for (size_t i = 0; i < JT_ARRAY_LEN(figures); i++) {
+	for (size_t i = 0; i < N_FIGURES; i++) {
 		uint64_t *known = figure_of(&a->report, &figures[i]);
 		uint64_t told = *figure_of(&a->event.report, &figures[i]);
 
 		if (told != JT_NONE)
 			*known = add && *known != JT_NONE ? join(&figures[i], *known, told) : told;
 	}
+	infer(&a->report);
 	if (a->n_fresh && !running) {
 		a->n_closing++;
 		a->n_fresh = 0;
@@ -177,8 +165,6 @@ static enum jt_answer_mark end_choice(struct jt_answer *a, size_t read)
 		finish_choice(a);
 	if (!a->choice.content)
 		return JT_ANSWER_MORE;
-	if (i < JT_ANSWER_CHOICES)
-		a->content[i]++;
 	a->last_offset = a->offset + read;
 	if (!a->n_content++) {
 		a->first_offset = a->last_offset;
@@ -191,23 +177,28 @@ static enum jt_answer_mark end_choice(struct jt_answer *a, size_t read)
 static enum jt_answer_mark value_begins(struct jt_answer *a)
 {
 	switch (a->scan.id) {
-	case CHOICES:
+	case JT_PLACE_CHOICES:
 		a->event.has_choices = a->scan.type == JT_SCAN_ARRAY;
 		break;
-	case CHOICE:
+	case JT_PLACE_CHOICE:
 		memset(&a->choice, 0, sizeof(a->choice));
 		a->event.n_choices++;
 		return JT_ANSWER_CHOICE;
-	case USAGE:
+	case JT_PLACE_USAGE:
 		a->event.has_usage = false;
 		break;
 	}
 	return JT_ANSWER_MORE;
 }
 
+static bool is_word(const struct jt_scan *s, const char *word)
+{
+	return s->type == JT_SCAN_STRING && strcmp(s->text, word) == 0;
+}
+
 static void set_finish(struct jt_answer *a)
 {
-	a->choice.finish = a->scan.type == JT_SCAN_STRING && !a->scan.empty;
+	a->choice.finish |= a->scan.type == JT_SCAN_STRING && !a->scan.empty;
 	if (a->choice.finish)
 		jt__copy_text(a->choice.finish_reason, sizeof(a->choice.finish_reason),
 		              a->scan.text, a->scan.n_text);
@@ -215,18 +206,53 @@ static void set_finish(struct jt_answer *a)
 
 static void add_error(struct jt_answer *a)
 {
-	a->n_errors++;
+	a->n_errors += !a->event.failed;
+	a->event.failed = true;
 	a->news |= JT_NEWS_ERROR;
 }
 
-static enum jt_answer_mark end_document(struct jt_answer *a)
+static void set_status(struct jt_answer *a)
 {
-	take_report(a);
-	if (a->kind == JT_ANSWER_STREAM)
-		return JT_ANSWER_MORE;
+	if (is_word(&a->scan, "failed"))
+		add_error(a);
+	if (!is_word(&a->scan, "in_progress") && !is_word(&a->scan, "queued"))
+		set_finish(a);
+}
+
+static void set_done(struct jt_answer *a)
+{
+	if (a->done)
+		return;
 	a->done = true;
 	a->news |= JT_NEWS_DONE;
-	return JT_ANSWER_EVENT;
+}
+
+static enum jt_answer_mark end_document(struct jt_answer *a, size_t read)
+{
+	bool plain = a->kind == JT_ANSWER_PLAIN, one_choice = !a->form->has_choices;
+	enum jt_answer_mark mark = JT_ANSWER_MORE;
+
+	if (one_choice) {
+		a->event.n_choices = 1;
+		a->choice.finish |= plain;
+		mark = end_choice(a, read);
+	}
+	take_report(a);
+	if (plain || (one_choice && a->choice.finish))
+		set_done(a);
+	if (a->form->energy_on_top && a->choice.finish && !a->event.failed &&
+	    a->scan.type == JT_SCAN_OBJECT)
+		return JT_ANSWER_USAGE;
+	return plain ? JT_ANSWER_EVENT : mark;
+}
+
+static void set_figure(struct jt_answer *a)
+{
+	const struct figure *f = &figures[a->scan.id - JT_PLACE_PROMPT_TOKENS];
+	uint64_t told = jt__scan_u64(&a->scan, f->scale);
+
+	*figure_of(&a->event.report, f) = told;
+	a->event.has_report |= told != JT_NONE;
 }
 
 static enum jt_answer_mark value_ends(struct jt_answer *a, size_t read)
@@ -234,37 +260,46 @@ static enum jt_answer_mark value_ends(struct jt_answer *a, size_t read)
 	const struct jt_scan *s = &a->scan;
 	bool object = s->type == JT_SCAN_OBJECT;
 
-	switch (s->id) {
-	case DOCUMENT:
-		return end_document(a);
-	case CHOICE:
+	switch ((enum jt_place)s->id) {
+	case JT_PLACE_DOCUMENT:
+		return end_document(a, read);
+	case JT_PLACE_INSIDE:
+	case JT_PLACE_CHOICES:
+		break;
+	case JT_PLACE_CHOICE:
 		return end_choice(a, read);
-	case INDEX:
+	case JT_PLACE_INDEX:
 		a->choice.index = jt__scan_u64(s, 1);
 		break;
-	case CONTENT:
+	case JT_PLACE_CONTENT:
 		a->choice.content |= s->type <= JT_SCAN_STRING && !s->empty;
 		break;
-	case FINISH:
+	case JT_PLACE_FINISH:
 		set_finish(a);
 		break;
-	case FAILURE:
+	case JT_PLACE_STATUS:
+		set_status(a);
+		break;
+	case JT_PLACE_OVER:
+		a->choice.finish |= s->type == JT_SCAN_TRUE;
+		break;
+	case JT_PLACE_TYPE:
+		if (is_word(s, "error"))
+			add_error(a);
+		break;
+	case JT_PLACE_FAILURE:
 		if (s->type != JT_SCAN_NULL)
 			add_error(a);
 		break;
-	case USAGE:
+	case JT_PLACE_USAGE:
 		a->event.has_usage = object;
 		a->event.has_report |= object;
 		return object ? JT_ANSWER_USAGE : JT_ANSWER_MORE;
-	case TIMINGS:
+	case JT_PLACE_TIMINGS:
 		a->event.has_report |= object;
 		break;
 	default:
-		if (s->id >= PROMPT_TOKENS) {
-			const struct figure *f = &figures[s->id - PROMPT_TOKENS];
-
-			*figure_of(&a->event.report, f) = jt__scan_u64(s, f->scale);
-		}
+		set_figure(a);
 	}
 	return JT_ANSWER_MORE;
 }
@@ -309,10 +344,8 @@ static enum jt_answer_mark read_done_word(struct jt_answer *a, const char **p, c
 		++*p;
 	}
 	*p = end;
-	if (a->n_done_word == sizeof(done_word) - 1 && !a->done) {
-		a->done = true;
-		a->news |= JT_NEWS_DONE;
-	}
+	if (a->n_done_word == sizeof(done_word) - 1)
+		set_done(a);
 	return JT_ANSWER_MORE;
 }
 
@@ -342,7 +375,19 @@ static enum jt_answer_mark line_ends(struct jt_answer *a)
 	return JT_ANSWER_LINE;
 }
 
-static enum jt_answer_mark read_line(struct jt_answer *a, const char **p, const char *end)
+/* The rest of a line is data, if there is any. */
+static enum jt_answer_mark read_newline(struct jt_answer *a, const char **p, const char *end)
+{
+	const char *newline = memchr(*p, '\n', (size_t)(end - *p));
+
+	a->n_value = (size_t)((newline ? newline : end) - *p);
+	if (a->n_value)
+		return JT_ANSWER_MORE;
+	++*p;
+	return JT_ANSWER_EVENT;
+}
+
+static enum jt_answer_mark read_event_line(struct jt_answer *a, const char **p, const char *end)
 {
 	switch (jt__sse_next(&a->sse, p, end, &a->n_value)) {
 	case JT_SSE_LINE:
@@ -350,6 +395,20 @@ static enum jt_answer_mark read_line(struct jt_answer *a, const char **p, const 
 	case JT_SSE_EVENT:
 		return JT_ANSWER_EVENT;
 	default:
+		return JT_ANSWER_MORE;
+	}
+}
+
+/* What is no data: finds where there is some. */
+static enum jt_answer_mark read_frame(struct jt_answer *a, const char **p, const char *end)
+{
+	switch (a->kind) {
+	case JT_ANSWER_STREAM:
+		return read_event_line(a, p, end);
+	case JT_ANSWER_LINES:
+		return read_newline(a, p, end);
+	default:
+		a->n_value = (size_t)(end - *p);
 		return JT_ANSWER_MORE;
 	}
 }
@@ -363,11 +422,9 @@ enum jt_answer_mark jt__answer_next(struct jt_answer *a, const char **bytes, con
 		if (a->event_over)
 			begin_event(a);
 		a->event_over = false;
-		if (a->kind == JT_ANSWER_PLAIN)
-			a->n_value = (size_t)(end - p);
-		mark = a->n_value ? read_data(a, *bytes, &p) : read_line(a, &p, end);
+		mark = a->n_value ? read_data(a, *bytes, &p) : read_frame(a, &p, end);
 	}
-	a->event_over |= mark == JT_ANSWER_EVENT && a->kind == JT_ANSWER_STREAM;
+	a->event_over |= mark == JT_ANSWER_EVENT && a->kind != JT_ANSWER_PLAIN;
 	a->offset += (uint64_t)(p - *bytes);
 	*bytes = p;
 	return mark;

@@ -3,19 +3,38 @@
 #include "gateway/ask.h"
 #include "jouletap/record.h"
 
-enum id { DOCUMENT = 1, MODEL, STREAM, OPTIONS, INCLUDE_USAGE, N, MAX_TOKENS, PROMPT, ATTACHMENT };
+enum id {
+	DOCUMENT = 1,
+	MODEL,
+	STREAM,
+	OPTIONS,
+	INCLUDE_USAGE,
+	N,
+	MAX_TOKENS,
+	PROMPT,
+	INSIDE,     /* says nothing itself */
+	ATTACHMENT, /* nor does anything in it */
+};
 
 /* clang-format off */
-static const struct jt_path options[] = { { "include_usage", INCLUDE_USAGE }, { 0 } };
+static const struct jt_path stream_options[] = { { "include_usage", INCLUDE_USAGE }, { 0 } };
+static const struct jt_path options[] = { { "num_predict", MAX_TOKENS }, { 0 } };
 static const struct jt_path prompt[] = { /* whatever is inside, at any depth */
 	{ "image_url", ATTACHMENT }, { "input_audio", ATTACHMENT }, { "file", ATTACHMENT },
+	{ "file_data", ATTACHMENT }, { "source", ATTACHMENT }, { "images", ATTACHMENT },
 	{ NULL, PROMPT, prompt }, { 0 },
 };
 static const struct jt_path document[] = {
-	{ "model", MODEL }, { "stream", STREAM }, { "stream_options", OPTIONS, options }, { "n", N },
+	{ "model", MODEL }, { "stream", STREAM }, { "stream_options", OPTIONS, stream_options }, { "n", N },
 	{ "max_tokens", MAX_TOKENS }, { "max_completion_tokens", MAX_TOKENS },
 	{ "messages", PROMPT, prompt }, { "prompt", PROMPT, prompt }, { "input", PROMPT, prompt },
-	{ "tools", PROMPT, prompt }, { 0 },
+	{ "tools", PROMPT, prompt },
+	{ "max_output_tokens", MAX_TOKENS }, { "instructions", PROMPT, prompt }, /* responses */
+	{ "system", PROMPT, prompt },                                            /* messages, Ollama */
+	{ "options", INSIDE, options },                                          /* Ollama */
+	{ "n_predict", MAX_TOKENS },                                             /* llama.cpp */
+	{ "query", PROMPT, prompt }, { "documents", PROMPT, prompt },            /* rerank */
+	{ "text_1", PROMPT, prompt }, { "text_2", PROMPT, prompt }, { 0 },       /* score */
 };
 static const struct jt_path root = { NULL, DOCUMENT, document };
 /* clang-format on */
@@ -30,6 +49,7 @@ struct place {
 
 struct reader {
 	struct jt_ask *ask;
+	const struct jt_api *api;
 	struct jt_scan scan;
 	size_t begin; /* of the scalar at hand */
 	struct place document, options, include_usage;
@@ -79,7 +99,7 @@ static void value_ends(struct reader *r)
 		              s->type == JT_SCAN_STRING ? s->n_text : 0);
 		break;
 	case STREAM:
-		ask->stream = s->type == JT_SCAN_TRUE;
+		ask->stream = s->type == JT_SCAN_NULL ? r->api->streams : s->type == JT_SCAN_TRUE;
 		break;
 	case OPTIONS:
 		place_ends(r, &r->options);
@@ -150,14 +170,15 @@ static struct jt_edit edit_for(const struct reader *r)
 	}
 }
 
-void jt__ask_read(struct jt_ask *ask, const char *body, size_t n)
+void jt__ask_read(struct jt_ask *ask, const struct jt_api *api, const char *body, size_t n)
 {
 	const char *p = body, *end = body + n;
-	struct reader r = { .ask = ask };
+	struct reader r = { .ask = ask, .api = api };
 	enum jt_scan_event event;
 
 	memset(ask, 0, sizeof(*ask));
 	ask->n = ask->max_tokens = JT_NONE;
+	ask->stream = api->streams;
 	jt__scan_init(&r.scan, &root);
 	while ((event = jt__scan_next(&r.scan, &p, end)) != JT_SCAN_MORE) {
 		if (event == JT_SCAN_BEGIN)
@@ -167,6 +188,6 @@ void jt__ask_read(struct jt_ask *ask, const char *body, size_t n)
 	}
 	ask->valid = jt__scan_complete(&r.scan) && r.document.type == JT_SCAN_OBJECT;
 	ask->include_usage = option_of(&r.include_usage);
-	if (ask->valid)
+	if (ask->valid && api->asks_usage)
 		ask->edit = edit_for(&r);
 }

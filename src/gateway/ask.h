@@ -2,13 +2,14 @@
 #ifndef JT_ASK_H
 #define JT_ASK_H
 /*
- * Reads the body of a request to /v1/chat/completions or /v1/completions and
- * says what to change so that the engine reports usage at the end of a stream.
- * All other bytes stay as the client wrote them. Where a key occurs twice the
+ * Reads the body of a request for inference and says what to change so that
+ * the engine reports usage at the end of a stream, where the API wants to be
+ * asked for that. All other bytes stay as the client wrote them. The keys of
+ * all APIs are read alike: none means two things. Where a key occurs twice the
  * last one counts, as in the JSON readers of the engines.
  * Pure; no thread rule.
  */
-#include "gateway/scan.h"
+#include "gateway/api.h"
 
 enum jt_option {
 	JT_OPTION_ABSENT,
@@ -31,15 +32,15 @@ struct jt_ask {
 	bool stream;
 	enum jt_option include_usage; /* of stream_options */
 	uint64_t n;                   /* choices; JT_NONE when absent */
-	uint64_t max_tokens;          /* or max_completion_tokens; JT_NONE when absent */
-	/* Bytes of all strings in messages, prompt, input and tools, as written (escapes and all);
-	 * images, sound and files excepted. A measure for estimates, not a token count. */
+	uint64_t max_tokens;          /* under any of its names; JT_NONE when absent */
+	/* Bytes of all strings in what becomes the prompt, as written (escapes and all); images,
+	 * sound and files excepted. A measure for estimates, not a token count. */
 	uint64_t prompt_bytes;
 	/* Sets stream_options.include_usage. None when it is set, when nothing is streamed, and
 	 * when the value there is of a wrong type, which is the engine's to refuse. */
 	struct jt_edit edit;
 };
 
-void jt__ask_read(struct jt_ask *ask, const char *body, size_t n);
+void jt__ask_read(struct jt_ask *ask, const struct jt_api *api, const char *body, size_t n);
 
 #endif

@@ -15,9 +15,11 @@
 #include "sources/recording.h"
 
 #define LOG_MODULE "gateway"
-#define TICK_NS (10 * JT_NS_PER_MS)
+#define TICK_NS (20 * JT_NS_PER_MS)
+#define IDLE_TICK_NS (50 * JT_NS_PER_MS)
 #define SLACK_NS (20 * JT_NS_PER_MS)
 #define MEMORY_MAX 65536
+#define MAX_KNOTS 16384 /* of a domain: some ten minutes; requests look back to their beginning */
 #define SETTLE_NS (5 * JT_NS_PER_S) /* at the end, the last records wait for the last samples */
 
 /* ---- what the meter says ---- */
@@ -74,6 +76,19 @@ static void on_sample(void *user, const struct jt_sample *s)
 	jt__buf_clear(&b->line);
 	jt__recording_put_sample(&b->line, b->origin_ns, jt_meter_domain(b->meter, s->domain)->name,
 	                         s);
+	record_line(b);
+}
+
+static void on_activity(void *user, size_t domain, const struct jt_activity *change)
+{
+	struct jt_books *b = user;
+
+	/* what was before the recording began is not in it: neither is its end */
+	if (!b->recording || change->t_ns < b->origin_ns)
+		return;
+	jt__buf_clear(&b->line);
+	jt__recording_put_activity(&b->line, b->origin_ns, jt_meter_domain(b->meter, domain)->name,
+	                           change);
 	record_line(b);
 }
 
@@ -212,6 +227,12 @@ static void reopen_logs(struct jt_books *b)
 		log_error("%s; going on with the old file", err.message);
 }
 
+/* What is metered waits in rings; only requests want the meter fresh. */
+static uint64_t tick_ns(const struct jt_books *b)
+{
+	return b->n_in_flight || jt_meter_n_unsettled(b->meter) ? TICK_NS : IDLE_TICK_NS;
+}
+
 static void on_tick(struct jt_timer *t)
 {
 	struct jt_books *b = jt_container_of(t, struct jt_books, tick);
@@ -225,7 +246,7 @@ static void on_tick(struct jt_timer *t)
 	    (!jt_meter_n_unsettled(b->meter) || now > b->stopping_since_ns + SETTLE_NS))
 		jt__loop_stop(b->loop);
 	else
-		jt__timer_set(b->loop, t, jt__loop_now_ns(b->loop) + TICK_NS);
+		jt__timer_set(b->loop, t, jt__loop_now_ns(b->loop) + tick_ns(b));
 }
 
 static void on_wake(void *user)
@@ -255,12 +276,16 @@ static int open_meter(struct jt_books *b, const struct jt_source_ops *const *ext
 		o.sources.gpu_mask |= UINT64_C(1) << c->metering.gpu_indices[i];
 	o.sources.root = c->metering.root[0] ? c->metering.root : NULL;
 	o.sources.nvml_library = c->metering.nvml_library[0] ? c->metering.nvml_library : NULL;
+	o.sources.rocm_library = c->metering.rocm_library[0] ? c->metering.rocm_library : NULL;
+	o.sources.gpm = c->metering.gpm;
 	o.extra_sources = extra;
+	o.max_knots = MAX_KNOTS;
 	o.period_ns = c->metering.poll_interval_ns;
 	o.floors = floors;
 	o.n_floors = c->metering.n_idle;
 	o.on_sample = on_sample;
 	o.on_span = on_span;
+	o.on_activity = on_activity;
 	o.on_record = on_record;
 	o.user = b;
 	return jt_meter_new(&o, &b->meter, err);
@@ -268,14 +293,28 @@ static int open_meter(struct jt_books *b, const struct jt_source_ops *const *ext
 
 /* A library that was named must be there: a model in its place would give plausible joules that are
  * false. */
-static int check_named_library(const struct jt_books *b, struct jt_error *err)
+static int check_named_library(const struct jt_books *b, const char *library, const char *key,
+                               const char *of, struct jt_error *err)
 {
 	const char *source, *why;
 
+	for (size_t i = 0; i < jt_meter_n_domains(b->meter); i++)
+		if (strcmp(jt_meter_domain(b->meter, i)->source, of) == 0)
+			return JT_OK;
 	for (size_t i = 0; jt_meter_absent(b->meter, i, &source, &why) == JT_OK; i++)
-		if (b->config->metering.nvml_library[0] && strcmp(source, "nvml") == 0)
-			return jt__fail(err, JT_ENOENT, "metering.nvml_library", "%s", why);
+		if (library[0] && strcmp(source, of) == 0)
+			return jt__fail(err, JT_ENOENT, key, "%s", why);
 	return JT_OK;
+}
+
+static int check_named_libraries(const struct jt_books *b, struct jt_error *err)
+{
+	int status = check_named_library(b, b->config->metering.nvml_library,
+	                                 "metering.nvml_library", "nvml", err);
+
+	return status < 0 ? status
+	                  : check_named_library(b, b->config->metering.rocm_library,
+	                                        "metering.rocm_library", "amdgpu", err);
 }
 
 static void warn_of_missing_domain(const struct jt_books *b, const char *key, const char *domain)
@@ -304,7 +343,7 @@ static void warn_of_what_is_missing(const struct jt_books *b)
 	for (size_t i = 0; i < c->metering.n_idle; i++)
 		warn_of_missing_domain(b, "metering.idle_power_w", c->metering.idle[i].domain);
 	for (size_t i = 0; i < jt_meter_n_domains(b->meter); i++)
-		measured |= jt_meter_domain(b->meter, i)->sensor.provenance == JT_MEASURED;
+		measured |= jt_meter_domain(b->meter, i)->sensor.provenance < JT_MODELLED;
 	for (size_t i = 0; !measured && jt_meter_absent(b->meter, i, &source, &why) == JT_OK; i++)
 		log_warn("nothing is measured by %s: %s", source, why);
 }
@@ -365,7 +404,7 @@ int jt__books_init(struct jt_books *b, const struct jt_source_ops *const *extra_
 	if (status == JT_OK)
 		status = open_meter(b, extra_sources, err);
 	if (status == JT_OK)
-		status = check_named_library(b, err);
+		status = check_named_libraries(b, err);
 	if (status == JT_OK) {
 		warn_of_what_is_missing(b);
 		status = open_recording(b, err);

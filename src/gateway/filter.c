@@ -2,11 +2,11 @@
 #include <string.h>
 #include "gateway/filter.h"
 
-void jt__filter_init(struct jt_filter *f, enum jt_filter_mode mode, enum jt_answer_kind kind,
-                     size_t max_held)
+void jt__filter_init(struct jt_filter *f, enum jt_filter_mode mode, const struct jt_form *form,
+                     enum jt_answer_kind kind, size_t max_held)
 {
 	memset(f, 0, sizeof(*f));
-	jt__answer_init(&f->answer, kind);
+	jt__answer_init(&f->answer, form, kind);
 	f->mode = kind == JT_ANSWER_PLAIN && mode == JT_FILTER_DROP ? JT_FILTER_PASS : mode;
 	jt__buf_init(&f->held, max_held);
 }
@@ -26,10 +26,15 @@ static enum jt_filter_step pass(struct jt_filter *f, const char **bytes, const c
 	return begin < end ? JT_FILTER_SEND : JT_FILTER_MORE;
 }
 
-/* A stream reports running totals beside choices that go on; a plain body has but one report. */
+/* A stream reports running totals beside choices that go on; a plain body has but one report. The
+ * one choice of a form without any is known to end before its usage comes: all engines write so. */
 static bool is_running_total(const struct jt_answer *a)
 {
-	return a->kind == JT_ANSWER_STREAM && a->event.n_choices && !a->event.n_finishing;
+	if (a->kind == JT_ANSWER_PLAIN)
+		return false;
+	if (!a->form->has_choices)
+		return !a->choice.finish;
+	return a->event.n_choices && !a->event.n_finishing;
 }
 
 static enum jt_filter_step splice(struct jt_filter *f, const char **bytes, const char *end)

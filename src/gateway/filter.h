@@ -9,7 +9,8 @@
  *   DROP    usage chunks (usage, and an empty list of choices) are left out,
  *           each with its blank line: for clients that did not ask for usage
  *   ENERGY  ,"energy":{…} is inserted before the brace that closes a usage
- *           object; not in running totals, beside choices that go on
+ *           object, or the document that ends the answer, as the form has it;
+ *           not in running totals, beside choices that go on
  *
  * ENERGY holds nothing: it works at the brace, so that it does not matter what
  * of the event has been sent. DROP holds an event until it is known not to be a
@@ -49,8 +50,8 @@ struct jt_filter {
 	struct jt_buf held; /* of this event, from earlier pieces */
 };
 
-void jt__filter_init(struct jt_filter *f, enum jt_filter_mode mode, enum jt_answer_kind kind,
-                     size_t max_held);
+void jt__filter_init(struct jt_filter *f, enum jt_filter_mode mode, const struct jt_form *form,
+                     enum jt_answer_kind kind, size_t max_held);
 void jt__filter_fini(struct jt_filter *f);
 
 /* Reads on from *@bytes, which then points behind the last byte read. The caller comes back with

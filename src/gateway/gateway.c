@@ -8,7 +8,7 @@
 #include "gateway/worker.h"
 
 #define LOG_MODULE "gateway"
-#define NOTES_PER_WORKER 65536 /* the bookkeeper comes by every 10 ms */
+#define NOTES_PER_WORKER 16384 /* the bookkeeper comes by every 20 to 50 ms */
 #define REPLIES_PER_WORKER 4096
 
 struct jt_gateway {
@@ -26,12 +26,19 @@ struct jt_gateway {
 
 static void *run_worker(void *arg)
 {
-	jt__loop_run(((struct jt_worker *)arg)->loop);
+	struct jt_worker *w = arg;
+	char name[16];
+
+	snprintf(name, sizeof(name), "jt worker %u", w->index);
+	pthread_setname_np(pthread_self(), name);
+	w->cpu_clock = jt__thread_clock();
+	jt__loop_run(w->loop);
 	return NULL;
 }
 
 static void *run_books(void *arg)
 {
+	pthread_setname_np(pthread_self(), "jt books");
 	jt__loop_run(((struct jt_books *)arg)->loop);
 	return NULL;
 }

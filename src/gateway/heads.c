@@ -1,76 +1,82 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <ctype.h>
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include "gateway/heads.h"
 #include "jouletap/record.h"
 
-static bool is_named(const struct jt_header *h, const char *name)
+/* Inline, so that the length of a name that is written in the program is known there. */
+static inline bool is_named(const struct jt_header *h, const char *name)
 {
 	return h->name_len == strlen(name) && strncasecmp(h->name, name, h->name_len) == 0;
 }
 
-static bool is_any_of(const struct jt_header *h, const char *const *names)
-{
-	for (; *names; names++)
-		if (is_named(h, *names))
-			return true;
-	return false;
-}
-
-/* Expect was answered by our server. */
+/* What is left out is written anew or, as Expect, was answered by our server. */
 static bool goes_upstream(const struct jt_request_head *rh, const struct jt_header *h)
 {
-	static const char *const anew[] = { "host", "content-length", "expect", "x-request-id",
-		                            NULL };
-
-	if (jt__head_is_hop_by_hop(rh->from, h) || is_any_of(h, anew))
+	if (is_named(h, "host") || is_named(h, "content-length") || is_named(h, "expect") ||
+	    is_named(h, "x-request-id") || jt__head_is_hop_by_hop(rh->from, h))
 		return false;
 	if (h->name_len > 11 && strncasecmp(h->name, "x-jouletap-", 11) == 0)
 		return false;
 	return !(rh->identity && is_named(h, "accept-encoding"));
 }
 
+/* Names and values lie behind each other, each with a NUL where a line has ": " or a line break. */
+static size_t text_size(const struct jt_head *h)
+{
+	size_t n = strlen(h->target);
+
+	for (size_t i = 0; i < h->n_headers; i++)
+		n += h->headers[i].name_len + h->headers[i].value_len + 4;
+	return n;
+}
+
 void jt__heads_request(struct jt_buf *b, const struct jt_request_head *rh)
 {
 	const struct jt_head *from = rh->from;
+	char room[21];
+	size_t size = text_size(from) + strlen(rh->prefix) + strlen(rh->host) + 256 + rh->n_body;
 
-	jt__buf_printf(b, "%s ", from->method);
+	jt__buf_reserve(b, JT_MIN(size, b->max));
+	jt__buf_append_text(b, from->method);
+	jt__buf_append(b, " ", 1);
 	jt__buf_append_text(b, rh->prefix);
 	jt__buf_append_text(b, from->target);
-	jt__buf_printf(b, " HTTP/1.1\r\nHost: %s\r\n", rh->host);
+	jt__buf_append_text(b, " HTTP/1.1\r\nHost: ");
+	jt__buf_append_text(b, rh->host);
 	for (size_t i = 0; i < from->n_headers; i++) {
 		const struct jt_header *h = &from->headers[i];
 
 		if (!goes_upstream(rh, h))
 			continue;
+		jt__buf_append(b, "\r\n", 2);
 		jt__buf_append(b, h->name, h->name_len);
 		jt__buf_append(b, ": ", 2);
 		jt__buf_append(b, h->value, h->value_len);
-		jt__buf_append(b, "\r\n", 2);
 	}
-	jt__buf_printf(b, "x-request-id: %s\r\n", rh->request_id);
+	jt__buf_append_text(b, "\r\nx-request-id: ");
+	jt__buf_append_text(b, rh->request_id);
 	if (rh->identity)
-		jt__buf_append_text(b, "Accept-Encoding: identity\r\n");
-	if (rh->chunked)
-		jt__buf_append_text(b, "Transfer-Encoding: chunked\r\n");
-	else if (rh->content_length != JT_NONE)
-		jt__buf_printf(b, "Content-Length: %llu\r\n",
-		               (unsigned long long)rh->content_length);
-	jt__buf_append(b, "\r\n", 2);
+		jt__buf_append_text(b, "\r\nAccept-Encoding: identity");
+	if (rh->chunked) {
+		jt__buf_append_text(b, "\r\nTransfer-Encoding: chunked");
+	} else if (rh->content_length != JT_NONE) {
+		jt__buf_append_text(b, "\r\nContent-Length: ");
+		jt__buf_append_text(b, jt__decimal(rh->content_length, room));
+	}
+	jt__buf_append(b, "\r\n\r\n", 4);
 }
 
 size_t jt__heads_response(const struct jt_head *from, struct jt_header *out, size_t max)
 {
-	static const char *const anew[] = { "content-length", "date", "x-jouletap-request-id",
-		                            NULL };
 	size_t n = 0;
 
 	for (size_t i = 0; i < from->n_headers && n < max; i++) {
 		const struct jt_header *h = &from->headers[i];
 
-		if (!jt__head_is_hop_by_hop(from, h) && !is_any_of(h, anew))
+		if (!is_named(h, "content-length") && !is_named(h, "date") &&
+		    !is_named(h, "x-jouletap-request-id") && !jt__head_is_hop_by_hop(from, h))
 			out[n++] = *h;
 	}
 	return n;
@@ -79,6 +85,15 @@ size_t jt__heads_response(const struct jt_head *from, struct jt_header *out, siz
 static bool is_plain(unsigned char c)
 {
 	return isalnum(c) || (c && strchr("-_.:/@", c));
+}
+
+/* As "jt-%016llx" would have it. */
+static void own_id(uint64_t unique, char *out)
+{
+	memcpy(out, "jt-", 3);
+	for (int i = 0; i < 16; i++)
+		out[3 + i] = "0123456789abcdef"[unique >> (60 - 4 * i) & 15];
+	out[19] = '\0';
 }
 
 void jt__heads_request_id(const struct jt_head *h, uint64_t unique, char ret_id[64])
@@ -91,7 +106,7 @@ void jt__heads_request_id(const struct jt_head *h, uint64_t unique, char ret_id[
 	if (good)
 		jt__copy_text(ret_id, 64, given->value, given->value_len);
 	else
-		snprintf(ret_id, 64, "jt-%016llx", (unsigned long long)unique);
+		own_id(unique, ret_id);
 }
 
 void jt__heads_label(const struct jt_head *h, const char *name, char *out, size_t size)

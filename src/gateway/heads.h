@@ -11,6 +11,7 @@ struct jt_request_head {
 	const char *request_id;
 	bool identity;           /* the answer will be read: no content coding */
 	uint64_t content_length; /* JT_NONE: none, or chunked if @chunked */
+	size_t n_body;           /* of it, that the caller will append: there will be room */
 	bool chunked;
 };
 

@@ -29,23 +29,10 @@
 #define MAX_HELD ((size_t)64 << 10) /* of an event that may turn out to be a usage chunk */
 #define MAX_LATER ((size_t)4 << 20) /* while the bookkeeper is asked */
 
-static const struct {
-	const char *path;
-	enum jt_relay_kind kind;
-} paths[] = {
-	{ "/v1/chat/completions", JT_RELAY_CHAT }, { "/v1/completions", JT_RELAY_CHAT },
-	{ "/v1/embeddings", JT_RELAY_PREFILL },    { "/v1/rerank", JT_RELAY_PREFILL },
-	{ "/v1/score", JT_RELAY_PREFILL },         { "/v1/responses", JT_RELAY_OPAQUE },
-	{ "/v1/messages", JT_RELAY_OPAQUE },       { "/completion", JT_RELAY_OPAQUE },
-	{ "/api/chat", JT_RELAY_OPAQUE },          { "/api/generate", JT_RELAY_OPAQUE },
-};
-
 /* ---- its end ---- */
 
 void jt__relay_free(struct jt_relay *r)
 {
-	if (r->has_last_note)
-		jt__free(r->last_note.facts);
 	jt__free(r->facts);
 	jt__models_free(r->models);
 	jt__timer_cancel(r->worker->loop, &r->patience);
@@ -63,9 +50,8 @@ struct jt_relay *jt__relay_next_unsent(const struct jt_relay *r)
 
 bool jt__relay_retire(struct jt_relay *r)
 {
-	if (r->has_last_note && !jt__relay_tell(r, &r->last_note))
+	if (r->facts && !jt__relay_tell_end(r))
 		return false;
-	r->has_last_note = false;
 	jt__relay_free(r);
 	return true;
 }
@@ -259,28 +245,48 @@ static void on_patience(struct jt_timer *t)
 
 /* ---- the upstream's side ---- */
 
-/* Whether we understand its answer: completions, and the usage of what only prefills. */
+/* Whether we understand its answer. */
 static bool is_read(const struct jt_relay *r)
 {
-	return r->kind == JT_RELAY_CHAT || r->kind == JT_RELAY_PREFILL;
+	return r->api && r->api->form;
+}
+
+/* false: none that we read. */
+static bool framing_of(const struct jt_head *head, enum jt_answer_kind *ret_kind)
+{
+	static const struct {
+		const char *type;
+		enum jt_answer_kind kind;
+	} kinds[] = {
+		{ "text/event-stream", JT_ANSWER_STREAM },
+		{ "application/json", JT_ANSWER_PLAIN },
+		{ "application/x-ndjson", JT_ANSWER_LINES },
+	};
+	const struct jt_header *type = jt__head_find(head, "content-type");
+
+	for (size_t i = 0; type && i < JT_ARRAY_LEN(kinds); i++) {
+		if (strncasecmp(type->value, kinds[i].type, strlen(kinds[i].type)) == 0) {
+			*ret_kind = kinds[i].kind;
+			return true;
+		}
+	}
+	return false;
 }
 
 static void begin_reading(struct jt_relay *r, const struct jt_head *head)
 {
-	const struct jt_header *type = jt__head_find(head, "content-type");
-	bool is_stream = type && strncasecmp(type->value, "text/event-stream", 17) == 0;
-	bool is_json = type && strncasecmp(type->value, "application/json", 16) == 0;
 	enum jt_filter_mode mode = JT_FILTER_PASS;
+	enum jt_answer_kind kind;
 
-	if (!is_read(r) || head->status != 200 || (!is_stream && !is_json))
+	if (!is_read(r) || head->status != 200 || !framing_of(head, &kind))
 		return;
+	r->reading = true;
+	r->ask.stream = kind != JT_ANSWER_PLAIN; /* what it is, not what was asked for */
 	if (r->wants_energy)
 		mode = JT_FILTER_ENERGY;
-	else if (is_stream && r->ask.edit.text)
+	else if (r->ask.stream && r->ask.edit.text)
 		mode = JT_FILTER_DROP;
-	r->reading = true;
-	r->ask.stream = is_stream; /* what it is, not what was asked for */
-	jt__filter_init(&r->filter, mode, is_stream ? JT_ANSWER_STREAM : JT_ANSWER_PLAIN, MAX_HELD);
+	jt__filter_init(&r->filter, mode, r->api->form, kind, MAX_HELD);
 }
 
 static void on_head(void *user, struct jt_call *c, const struct jt_head *head)
@@ -352,13 +358,21 @@ static const struct jt_call_handler call_handler = {
 
 /* ---- the client's side ---- */
 
-static enum jt_relay_kind kind_of(const struct jt_head *head, const char *path)
+static bool is_probe(const struct jt_worker *w, const char *path)
 {
-	if (strcmp(head->method, "POST") == 0)
-		for (size_t i = 0; i < JT_ARRAY_LEN(paths); i++)
-			if (strcmp(paths[i].path, path) == 0)
-				return paths[i].kind;
-	return JT_RELAY_PASS;
+	for (size_t i = 0; i < w->config->metering.n_probe_paths; i++)
+		if (strcmp(w->config->metering.probe_paths[i], path) == 0)
+			return true;
+	return false;
+}
+
+static const struct jt_api *api_of(const struct jt_relay *r, const struct jt_head *head)
+{
+	bool post = strcmp(head->method, "POST") == 0;
+	const struct jt_api *api = post ? jt__api_find(r->path) : NULL;
+
+	return !api && r->probe && (post || strcmp(head->method, "GET") == 0) ? &jt__api_unread
+	                                                                      : api;
 }
 
 static bool is_models_question(const struct jt_worker *w, const struct jt_head *head,
@@ -400,7 +414,8 @@ static struct jt_relay *new_relay(struct jt_worker *w, struct jt_exchange *ex)
 	}
 	jt__copy_text(r->path, sizeof(r->path), head->target, strcspn(head->target, "?"));
 	jt__heads_request_id(head, r->key ^ w->id_salt, r->id);
-	r->kind = kind_of(head, r->path);
+	r->probe = is_probe(w, r->path);
+	r->api = api_of(r, head);
 	r->wants_energy = jt__head_is(head, "x-jouletap-energy", "1") ||
 	                  jt__head_is(head, "x-jouletap-energy", "true");
 	jt__exchange_set_user(ex, r);
@@ -419,6 +434,7 @@ static void call_upstream(struct jt_relay *r, size_t upstream, const char *body,
 	rh->prefix = r->upstream->config->prefix;
 	rh->request_id = r->id;
 	rh->identity = is_read(r);
+	rh->n_body = n + (r->ask.edit.text ? strlen(r->ask.edit.text) : 0);
 	jt__buf_init(&request, (2 * r->worker->config->limits.max_head_bytes) +
 	                               r->worker->config->limits.max_body_bytes + 256);
 	jt__heads_request(&request, rh);
@@ -435,10 +451,12 @@ static void call_upstream(struct jt_relay *r, size_t upstream, const char *body,
 		                         body || !head->has_body, strcmp(head->method, "HEAD") == 0,
 		                         &call_handler, r);
 	jt__buf_fini(&request);
+	if (body)
+		jt__exchange_drop_request(r->ex);
 	r->sent_ns = jt__relay_now_ns(r);
 	if (!r->call)
 		jt__exchange_reply_error(r->ex, 503, "overloaded", "out of memory");
-	else if (r->facts && r->kind != JT_RELAY_PASS)
+	else if (r->facts && r->api)
 		jt__relay_tell_begin(r);
 }
 
@@ -450,12 +468,10 @@ static void relay_gathered(struct jt_relay *r)
 	size_t n = jt__buf_len(body), upstream;
 	struct jt_request_head rh = { 0 };
 
-	jt__ask_read(&r->ask, bytes, n);
+	jt__ask_read(&r->ask, r->api, bytes, n);
 	if (!r->ask.valid)
 		r->ask =
 			(struct jt_ask){ .n = JT_NONE }; /* the engine says what is wrong with it */
-	if (r->kind != JT_RELAY_CHAT)
-		r->ask.edit.text = NULL;
 	r->facts = jt__relay_new_facts(r);
 	if (r->facts) {
 		memcpy(r->facts->record.model, r->ask.model, sizeof(r->ask.model));
@@ -531,9 +547,9 @@ static void on_request_head(void *user, struct jt_exchange *ex)
 		jt__exchange_reply_error(ex, 503, "overloaded", "out of memory");
 		return;
 	}
-	if (r->kind != JT_RELAY_PASS)
+	if (r->api)
 		tag_with_id(r);
-	if (r->kind != JT_RELAY_PASS || is_energy_question(r->path) ||
+	if (r->api || is_energy_question(r->path) ||
 	    is_models_question(user, jt__exchange_head(ex), r->path))
 		return;
 	jt__exchange_stream_body(ex);
@@ -553,7 +569,7 @@ static void on_request(void *user, struct jt_exchange *ex)
 
 	if (!r)
 		return;
-	if (r->kind != JT_RELAY_PASS)
+	if (r->api)
 		relay_gathered(r);
 	else if (is_models_question(user, jt__exchange_head(ex), r->path))
 		ask_for_models(r);

@@ -8,18 +8,12 @@
 #include "gateway/ask.h"
 #include "gateway/worker.h"
 
-enum jt_relay_kind {
-	JT_RELAY_PASS,    /* bytes in, bytes out */
-	JT_RELAY_CHAT,    /* read and metered: the two completions endpoints */
-	JT_RELAY_PREFILL, /* metered, nothing is generated: embeddings and the like */
-	JT_RELAY_OPAQUE,  /* metered, generates in a form that we do not read */
-};
-
 struct jt_relay {
 	struct jt_worker *worker;
-	struct jt_exchange *ex; /* NULL: the client's side is over */
-	struct jt_call *call;   /* NULL: the upstream's side is over, or has not begun */
-	enum jt_relay_kind kind;
+	struct jt_exchange *ex;   /* NULL: the client's side is over */
+	struct jt_call *call;     /* NULL: the upstream's side is over, or has not begun */
+	const struct jt_api *api; /* NULL: no inference, bytes in and bytes out */
+	bool probe;
 	uint64_t key;
 	const struct jt_upstream *upstream;
 	char path[48];
@@ -54,8 +48,7 @@ struct jt_relay {
 	/* for the bookkeeper */
 	struct jt_request_facts *facts; /* NULL: not metered, or handed over */
 	bool announced;                 /* BEGIN is out */
-	bool has_last_note;
-	struct jt_note last_note;
+	uint64_t end_ns;                /* the facts are complete; 0: they are not */
 	struct jt_relay *next_unsent;
 };
 
@@ -74,7 +67,9 @@ struct jt_request_facts *jt__relay_new_facts(const struct jt_relay *r);
 void jt__relay_tell_begin(struct jt_relay *r);
 /* Its first token has come, or its context has grown. */
 void jt__relay_tell_progress(struct jt_relay *r);
-/* The upstream has nothing more to do with it: the facts are complete and change hands. */
+/* Its end: the facts, which are complete, change hands. false: the ring is full. */
+bool jt__relay_tell_end(struct jt_relay *r);
+/* The upstream has nothing more to do with it: completes the facts, and tells its end if it can. */
 void jt__relay_conclude(struct jt_relay *r, const char *outcome);
 
 #endif

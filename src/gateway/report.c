@@ -21,7 +21,7 @@ bool jt__relay_tell(struct jt_relay *r, const struct jt_note *note)
 
 void jt__relay_tell_begin(struct jt_relay *r)
 {
-	bool visible = r->kind == JT_RELAY_PREFILL || (r->kind == JT_RELAY_CHAT && r->ask.stream);
+	bool visible = r->api->prefill_only || (r->api->form && r->ask.stream);
 	struct jt_note note = {
 		.kind = JT_NOTE_BEGIN,
 		.service = r->upstream->service,
@@ -70,6 +70,7 @@ static void put_tokens(const struct jt_relay *r, struct jt_request_facts *f)
 	                                                        : a->report.reused_tokens;
 	rec->reasoning_tokens = a->report.reasoning_tokens;
 	rec->queue_ns = a->report.queue_ns;
+	rec->load_ns = a->report.load_ns;
 	f->engine_prefill_ns = a->report.prefill_ns;
 	f->engine_decode_ns = a->report.decode_ns;
 	rec->completion_tokens = jt__answer_completion_tokens(a, &reported);
@@ -85,25 +86,34 @@ static void put_tokens(const struct jt_relay *r, struct jt_request_facts *f)
 		rec->tpot_ns = (r->last_ns - r->first_ns) / (per_choice - 1);
 }
 
+bool jt__relay_tell_end(struct jt_relay *r)
+{
+	/* without a beginning it is a record without joules: no request has this key */
+	struct jt_note note = { .kind = JT_NOTE_END,
+		                .key = r->announced ? r->key : UINT64_MAX,
+		                .t_ns = r->end_ns,
+		                .facts = r->facts };
+
+	if (!jt__relay_tell(r, &note))
+		return false;
+	r->facts = NULL;
+	return true;
+}
+
 void jt__relay_conclude(struct jt_relay *r, const char *outcome)
 {
 	struct jt_request_facts *f = r->facts;
 	uint64_t end_ns = r->over_ns ? r->over_ns : jt__relay_now_ns(r);
 
-	if (!f)
+	if (!f || r->end_ns)
 		return;
+	r->end_ns = end_ns;
 	strcpy(f->record.outcome, outcome);
 	f->record.duration_ns = end_ns - r->begin_ns;
 	put_tokens(r, f);
-	if (r->kind == JT_RELAY_PREFILL)
+	if (r->api && r->api->prefill_only)
 		f->record.completion_tokens = 0;
-	r->facts = NULL;
-	r->last_note =
-		(struct jt_note){ .kind = JT_NOTE_END, .key = r->key, .t_ns = end_ns, .facts = f };
-	/* without a beginning it is a record without joules: no request has this key */
-	if (!r->announced)
-		r->last_note.key = UINT64_MAX;
-	r->has_last_note = !jt__relay_tell(r, &r->last_note);
+	jt__relay_tell_end(r);
 }
 
 struct jt_request_facts *jt__relay_new_facts(const struct jt_relay *r)
@@ -123,6 +133,7 @@ struct jt_request_facts *jt__relay_new_facts(const struct jt_relay *r)
 	jt__heads_label(head, "x-jouletap-task-class", rec->task_class, sizeof(rec->task_class));
 	jt__heads_label(head, "x-jouletap-tenant", rec->tenant, sizeof(rec->tenant));
 	if (!rec->task_class[0])
-		strcpy(rec->task_class, r->worker->config->routing.default_task_class);
+		strcpy(rec->task_class,
+		       r->probe ? "probe" : r->worker->config->routing.default_task_class);
 	return f;
 }

@@ -56,12 +56,13 @@ static bool in_object(const struct jt_scan *s)
 }
 
 /* The place inside the innermost container that is called @key; NULL @key: an element. */
-static const struct jt_path *place(const struct jt_scan *s, const char *key)
+static const struct jt_path *place(const struct jt_scan *s, const char *key, size_t n)
 {
 	const struct jt_path *within = container(s), *p = within ? within->in : NULL;
 
 	for (; p && p->id; p++)
-		if (!p->key || (key && p->key[0] == key[0] && strcmp(p->key, key) == 0))
+		if (!p->key ||
+		    (key && p->key[0] == key[0] && strncmp(p->key, key, n) == 0 && !p->key[n]))
 			return p;
 	return NULL;
 }
@@ -145,7 +146,7 @@ static enum jt_scan_event close_string(struct jt_scan *s)
 	s->text[s->n_text] = '\0';
 	if (!s->is_key)
 		return end_value(s);
-	s->path = s->wanted && !s->cut ? place(s, s->text) : NULL;
+	s->path = s->wanted && !s->cut ? place(s, s->text, s->n_text) : NULL;
 	s->state = COLON;
 	return JT_SCAN_MORE;
 }
@@ -271,6 +272,14 @@ static const char *ordinary_end(const char *p, const char *end)
 	return p;
 }
 
+/* Behind a quote: the quote that closes the string, if it is there and nothing in between is
+ * escaped, as nearly always; else NULL. */
+static const char *plain_string_end(const char *p, const char *end)
+{
+	p = ordinary_end(p, end);
+	return p < end && *p == '"' ? p : NULL;
+}
+
 /* Most bytes of an answer pass here: runs of ordinary characters in strings. */
 static const char *read_string(struct jt_scan *s, const char *p, const char *end,
                                enum jt_scan_event *ret_event)
@@ -382,19 +391,48 @@ static const char *read_literal(struct jt_scan *s, const char *p, const char *en
 	return p;
 }
 
-static enum jt_scan_event open_value(struct jt_scan *s, char c)
+/* *@p is behind the first quote. What nobody wants to know is read at once if it is all there. */
+static enum jt_scan_event open_text(struct jt_scan *s, const char **p, const char *end)
+{
+	const char *close = s->path ? NULL : plain_string_end(*p, end);
+
+	s->type = JT_SCAN_STRING;
+	if (close) {
+		*p = close + 1;
+		return end_value(s);
+	}
+	open_string(s, false);
+	return report(s, JT_SCAN_BEGIN);
+}
+
+/* The same for a key: nothing of it is kept but the place that it names, none if it is longer than
+ * what is kept of a key that comes in pieces. */
+static enum jt_scan_event open_key(struct jt_scan *s, const char **p, const char *end)
+{
+	const char *close = plain_string_end(*p, end);
+
+	if (!close) {
+		open_string(s, true);
+		return JT_SCAN_MORE;
+	}
+	s->path = close - *p <= JT_SCAN_TEXT ? place(s, *p, (size_t)(close - *p)) : NULL;
+	s->state = COLON;
+	*p = close + 1;
+	return JT_SCAN_MORE;
+}
+
+/* @c was the last byte before *@p. */
+static enum jt_scan_event open_value(struct jt_scan *s, char c, const char **p, const char *end)
 {
 	if (s->depth && !in_object(s))
-		s->path = place(s, NULL);
+		s->path = place(s, NULL, 0);
 	switch (c) {
 	case '{':
 		return open_container(s, true);
 	case '[':
 		return open_container(s, false);
 	case '"':
-		s->type = JT_SCAN_STRING;
-		open_string(s, false);
-		return report(s, JT_SCAN_BEGIN);
+		return open_text(s, p, end);
 	case 't':
 		return open_literal(s, JT_SCAN_TRUE, "rue");
 	case 'f':
@@ -406,10 +444,12 @@ static enum jt_scan_event open_value(struct jt_scan *s, char c)
 	}
 }
 
-/* A byte between values. */
-static enum jt_scan_event read_structure(struct jt_scan *s, char c)
+/* A byte between values, and with it a string that is all there. */
+static enum jt_scan_event read_structure(struct jt_scan *s, const char **p, const char *end)
 {
-	if (c == ' ' || c == '\n' || c == '\r' || c == '\t')
+	char c = *(*p)++;
+
+	if (c <= ' ' && (c == ' ' || c == '\n' || c == '\r' || c == '\t'))
 		return JT_SCAN_MORE;
 	switch (s->state) {
 	case VALUE_OR_CLOSE:
@@ -417,7 +457,7 @@ static enum jt_scan_event read_structure(struct jt_scan *s, char c)
 			return close_container(s, false);
 		/* fall through */
 	case VALUE:
-		return open_value(s, c);
+		return open_value(s, c, p, end);
 	case KEY_OR_CLOSE:
 		if (c == '}')
 			return close_container(s, true);
@@ -425,8 +465,7 @@ static enum jt_scan_event read_structure(struct jt_scan *s, char c)
 	case KEY:
 		if (c != '"')
 			return broken(s);
-		open_string(s, true);
-		return JT_SCAN_MORE;
+		return open_key(s, p, end);
 	case COLON:
 		if (c != ':')
 			return broken(s);
@@ -470,7 +509,7 @@ enum jt_scan_event jt__scan_next(struct jt_scan *s, const char **bytes, const ch
 			break;
 		default:
 			do
-				event = read_structure(s, *p++);
+				event = read_structure(s, &p, end);
 			while (p < end && event == JT_SCAN_MORE && s->state <= COMMA_OR_CLOSE);
 		}
 	}

@@ -38,6 +38,8 @@ struct jt_worker {
 	_Atomic bool draining; /* set by the gateway, which then wakes the loop … */
 	uint64_t drain_ns;     /* … and has said how long requests may take to end */
 
+	_Atomic int cpu_clock; /* of its thread, set by that; 0: not yet running */
+
 	/* the thread's own */
 	struct jt_pool *pools[64];
 	struct jt_relay **relays; /* by slot; a key names slot and generation */

@@ -210,6 +210,7 @@ static int on_head(void *user, const struct jt_head *head)
 	c->got_head = true;
 	c->keep_alive = head->keep_alive;
 	c->h->head(c->user, c, head);
+	jt__parser_drop_texts(e->parser);
 	return e->closed;
 }
 
@@ -510,18 +511,16 @@ static void on_flush(struct jt_deferred *d)
 		settle(c->peer);
 }
 
-struct jt_call *jt__call_start(struct jt_pool *p, const struct jt_buf *request, bool replayable,
+struct jt_call *jt__call_start(struct jt_pool *p, struct jt_buf *request, bool replayable,
                                bool head_only, const struct jt_call_handler *h, void *user)
 {
 	struct jt_call *c = jt__alloc(1, sizeof(*c));
 
 	if (!c)
 		return NULL;
-	jt__buf_init(&c->out, OUT_MAX);
-	if (jt__buf_append(&c->out, jt__buf_bytes(request), jt__buf_len(request)) < 0) {
-		jt__free(c);
-		return NULL;
-	}
+	c->out = *request;
+	c->out.max = OUT_MAX;
+	jt__buf_init(request, request->max);
 	c->pool = p;
 	c->h = h;
 	c->user = user;

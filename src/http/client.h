@@ -29,6 +29,7 @@ struct jt_pool_options {
 /* clang-format on */
 
 struct jt_call_handler {
+	/* The texts of @head are gone afterwards. */
 	void (*head)(void *user, struct jt_call *c, const struct jt_head *head);
 	/* De-chunked, as read. */
 	void (*body)(void *user, struct jt_call *c, const char *bytes, size_t n);
@@ -50,13 +51,13 @@ int jt__pool_new(struct jt_loop *l, const struct jt_pool_options *o, struct jt_p
 void jt__pool_free(struct jt_pool *p); /* cancels open calls; accepts NULL */
 
 /*
- * Sends @request (a whole head and as much of the body as there is; copied) at the end of this
- * turn. @replayable: nothing else will be sent, and if a pooled connection turns out
- * dead with no byte of an answer, the call is made again on a fresh one. Otherwise more may
- * follow by jt__call_send(), and the connection is not used again, since nobody knows whether
- * the request was finished. @head_only: it is a HEAD request. NULL: out of memory.
+ * Sends @request (a whole head and as much of the body as there is) at the end of this turn; its
+ * memory is taken over, it is empty then. @replayable: nothing else will be sent, and if a pooled
+ * connection turns out dead with no byte of an answer, the call is made again on a fresh one.
+ * Otherwise more may follow by jt__call_send(), and the connection is not used again, since nobody
+ * knows whether the request was finished. @head_only: it is a HEAD request. NULL: out of memory.
  */
-struct jt_call *jt__call_start(struct jt_pool *p, const struct jt_buf *request, bool replayable,
+struct jt_call *jt__call_start(struct jt_pool *p, struct jt_buf *request, bool replayable,
                                bool head_only, const struct jt_call_handler *h, void *user);
 /* More of the body, framed by the caller. */
 void jt__call_send(struct jt_call *c, const void *bytes, size_t n);

@@ -165,6 +165,8 @@ static int on_head(void *user, const struct jt_head *head)
 		refuse(c, 413, "the request body is too large");
 		return 1;
 	}
+	if (!ex->stream_body && head->content_length != JT_NONE) /* no more than comes in a read */
+		jt__buf_reserve(&ex->body, JT_MIN(head->content_length, JT_LOOP_SCRATCH));
 	if (head->minor_version && !ex->started && jt__head_is(head, "expect", "100-continue"))
 		jt__conn_output(c, "HTTP/1.1 100 Continue\r\n\r\n", 25);
 	return 0;
@@ -387,7 +389,8 @@ bool jt__conn_add(struct jt_server *s, int fd)
 		return false;
 	c->server = s;
 	c->parser = jt__parser_new(true, s->o.limits.max_head, &parser_events, c);
-	c->watch = (struct jt_watch){ .fd = fd, .events = EPOLLIN, .fn = on_event };
+	/* both that it will ever want for long, so that this is the kernel's last word of it */
+	c->watch = (struct jt_watch){ .fd = fd, .events = EPOLLIN | EPOLLRDHUP, .fn = on_event };
 	c->timer.fn = on_timer;
 	c->flush.fn = on_flush;
 	c->release.fn = release_conn;
@@ -426,6 +429,12 @@ const struct jt_head *jt__exchange_head(const struct jt_exchange *ex)
 const struct jt_buf *jt__exchange_body(const struct jt_exchange *ex)
 {
 	return &ex->body;
+}
+
+void jt__exchange_drop_request(struct jt_exchange *ex)
+{
+	jt__parser_drop_texts(jt_container_of(ex, struct jt_conn, ex)->parser);
+	jt__buf_fini(&ex->body);
 }
 
 void jt__exchange_stream_body(struct jt_exchange *ex)

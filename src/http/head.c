@@ -3,7 +3,8 @@
 #include <strings.h>
 #include "http/message.h"
 
-static bool is_name(const struct jt_header *header, const char *name)
+/* Inline, so that the length of a name that is written in the program is known there. */
+static inline bool is_name(const struct jt_header *header, const char *name)
 {
 	return header->name_len == strlen(name) && strcasecmp(header->name, name) == 0;
 }
@@ -49,13 +50,10 @@ static bool connection_has(const struct jt_head *h, const char *word, size_t len
 
 bool jt__head_is_hop_by_hop(const struct jt_head *h, const struct jt_header *header)
 {
-	static const char *const names[] = { "connection", "keep-alive",        "te",
-		                             "trailer",    "transfer-encoding", "upgrade" };
-
-	for (size_t i = 0; i < JT_ARRAY_LEN(names); i++)
-		if (is_name(header, names[i]))
-			return true;
-	return strncasecmp(header->name, "proxy-", 6) == 0 ||
+	return is_name(header, "connection") || is_name(header, "keep-alive") ||
+	       is_name(header, "te") || is_name(header, "trailer") ||
+	       is_name(header, "transfer-encoding") || is_name(header, "upgrade") ||
+	       ((header->name[0] | 0x20) == 'p' && strncasecmp(header->name, "proxy-", 6) == 0) ||
 	       connection_has(h, header->name, header->name_len);
 }
 

@@ -114,17 +114,26 @@ int jt__loop_watch(struct jt_loop *l, struct jt_watch *w)
 {
 	struct epoll_event e = { .events = w->events, .data.ptr = w };
 
+	w->armed = w->events;
 	return epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, w->fd, &e) < 0 ? JT_EIO : JT_OK;
 }
 
-void jt__loop_rearm(struct jt_loop *l, struct jt_watch *w, uint32_t events)
+static void arm(struct jt_loop *l, struct jt_watch *w, uint32_t events)
 {
 	struct epoll_event e = { .events = events, .data.ptr = w };
 
-	if (w->events == events)
-		return;
-	w->events = events;
+	w->armed = events;
 	epoll_ctl(l->epoll_fd, EPOLL_CTL_MOD, w->fd, &e);
+}
+
+/* Room to send is nearly always there: unlike the others it would happen at once. */
+void jt__loop_rearm(struct jt_loop *l, struct jt_watch *w, uint32_t events)
+{
+	uint32_t enough = (w->armed & ~(uint32_t)EPOLLOUT) | events;
+
+	w->events = events;
+	if (enough != w->armed)
+		arm(l, w, enough);
 }
 
 void jt__loop_unwatch(struct jt_loop *l, struct jt_watch *w)
@@ -238,6 +247,16 @@ static int wait_ms(const struct jt_loop *l, uint64_t max_wait_ns)
 	return (int)JT_MIN(wait_ns / JT_NS_PER_MS + (wait_ns % JT_NS_PER_MS != 0), 60000);
 }
 
+static void deliver(struct jt_loop *l, struct jt_watch *w, uint32_t events)
+{
+	uint32_t wanted = w->events | EPOLLERR | EPOLLHUP;
+
+	if (events & wanted)
+		w->fn(w, events & wanted);
+	else
+		arm(l, w, w->events);
+}
+
 int jt__loop_turn(struct jt_loop *l, uint64_t max_wait_ns)
 {
 	int n = epoll_wait(l->epoll_fd, l->batch, BATCH, wait_ms(l, max_wait_ns));
@@ -251,7 +270,7 @@ int jt__loop_turn(struct jt_loop *l, uint64_t max_wait_ns)
 		struct jt_watch *w = e->data.ptr;
 
 		if (w)
-			w->fn(w, e->events);
+			deliver(l, w, e->events);
 	}
 	l->n_batch = 0;
 	run_timers(l);

@@ -13,8 +13,9 @@ struct jt_loop; /* opaque */
 /* Embedded by its owner, who keeps it until jt__loop_unwatch(). */
 struct jt_watch {
 	int fd;
-	uint32_t events; /* EPOLLIN … as armed now */
+	uint32_t events; /* EPOLLIN … that fn wants to hear of now */
 	void (*fn)(struct jt_watch *w, uint32_t events);
+	uint32_t armed; /* the loop's: what the kernel has been told, often more than that */
 };
 
 /* One shot. Zero-initialise; set again from its own callback to repeat. */
@@ -33,8 +34,8 @@ uint64_t jt__loop_now_ns(const struct jt_loop *l);
 
 /* w->fd, events and fn are set. Level-triggered: fn is called as long as the condition holds. */
 int jt__loop_watch(struct jt_loop *l, struct jt_watch *w);
-void jt__loop_rearm(struct jt_loop *l, struct jt_watch *w,
-                    uint32_t events); /* no-op if unchanged */
+/* Free for what was wanted before: that stays armed, and is only taken back if it happens. */
+void jt__loop_rearm(struct jt_loop *l, struct jt_watch *w, uint32_t events);
 /* Safe from any callback, also for watches with an event pending in this turn. */
 void jt__loop_unwatch(struct jt_loop *l, struct jt_watch *w);
 

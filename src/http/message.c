@@ -142,6 +142,11 @@ static int on_value_complete(llhttp_t *ll)
 	return add_text(p, "", 1);
 }
 
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
 static void place_headers(struct jt_parser *p)
 {
 	char *text = p->text.data; /* nothing is ever consumed */
@@ -157,7 +162,7 @@ static void place_headers(struct jt_parser *p)
 		text += h->name_len + 1;
 		h->value = text;
 		text += h->value_len + 1;
-		while (h->value_len && strchr(" \t", h->value[h->value_len - 1]))
+		while (h->value_len && is_blank(h->value[h->value_len - 1]))
 			((char *)h->value)[--h->value_len] = '\0';
 	}
 	p->head.headers = p->headers;
@@ -285,15 +290,23 @@ static void rewind_parser(struct jt_parser *p)
 	p->name_len = p->value_len = 0;
 }
 
+void jt__parser_drop_texts(struct jt_parser *p)
+{
+	jt__buf_fini(&p->text);
+	jt__free(p->headers);
+	p->headers = NULL;
+	p->headers_capacity = 0;
+	p->head.target = NULL;
+	p->head.headers = NULL;
+	p->head.n_headers = 0;
+}
+
 void jt__parser_reset(struct jt_parser *p)
 {
 	rewind_parser(p);
 	p->no_body = false;
 	p->status = JT_OK;
-	jt__buf_fini(&p->text);
-	jt__free(p->headers);
-	p->headers = NULL;
-	p->headers_capacity = 0;
+	jt__parser_drop_texts(p);
 	memset(&p->head, 0, sizeof(p->head));
 }
 
@@ -312,14 +325,16 @@ uint32_t jt__parser_refusal(const struct jt_parser *p)
 	return p->refusal.status;
 }
 
-/* A character of a header name (RFC 9110 section 5.6.2). */
-static bool is_token(unsigned char c)
+/* A character of a header name (RFC 9110 section 5.6.2): letters, digits, !#$%&'*+-.^_`|~ as bits.
+ */
+static inline bool is_token(unsigned char c)
 {
-	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-	       (c && strchr("!#$%&'*+-.^_`|~", c));
+	static const uint32_t tokens[8] = { 0, 0x03ff6cfa, 0xc7fffffe, 0x57ffffff };
+
+	return tokens[c / 32] >> (c % 32) & 1;
 }
 
-static bool is_control(unsigned char c)
+static inline bool is_control(unsigned char c)
 {
 	return (c < ' ' && c != '\t') || c == 0x7f;
 }
@@ -414,22 +429,53 @@ static int read_line_byte(struct jt_parser *p, unsigned char c)
 	}
 }
 
-/* How many of @n bytes are good lines, up to the end of the head: *ret_n. */
-static int read_lines(struct jt_parser *p, const char *bytes, size_t n, size_t *ret_n)
+/* Whether one of eight bytes is a control character, DEL or a tab. */
+static bool has_control(const char *bytes)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101);
+	uint64_t x, del;
+
+	memcpy(&x, bytes, sizeof(x));
+	del = x ^ ones * 0x7f;
+	return ((x - ones * ' ') & ~x & ones * 0x80) || ((del - ones) & ~del & ones * 0x80);
+}
+
+/* How many of @n bytes, inside a name or a value, change nothing: most of a head. */
+static size_t count_plain(const struct jt_parser *p, const char *bytes, size_t n)
 {
 	size_t i = 0;
 
-	while (i < n && p->line != DONE) {
+	if (p->line == VALUE) {
+		while (i + 8 <= n && !has_control(bytes + i))
+			i += 8;
+		while (i < n && !is_control((unsigned char)bytes[i]))
+			i++;
+	} else if (p->line == NAME) {
+		while (i < n && is_token((unsigned char)bytes[i]))
+			i++;
+	}
+	return i;
+}
+
+/* How many of @n bytes are good lines, up to the end of the head: *ret_n. */
+static int read_lines(struct jt_parser *p, const char *bytes, size_t n, size_t *ret_n)
+{
+	size_t i = 0, fit = JT_MIN(n, p->max_head - p->n_line_bytes);
+
+	while (i < fit && p->line != DONE) {
 		int status;
 
-		if (p->n_line_bytes == p->max_head)
-			return fail(p, JT_ELIMIT, 431, "the head is too long");
+		i += count_plain(p, bytes + i, fit - i);
+		if (i == fit)
+			break;
 		status = read_line_byte(p, (unsigned char)bytes[i]);
 		if (status < 0)
 			return status;
 		i++;
-		p->n_line_bytes++;
 	}
+	if (i == fit && fit < n && p->line != DONE)
+		return fail(p, JT_ELIMIT, 431, "the head is too long");
+	p->n_line_bytes += i;
 	*ret_n = i;
 	return JT_OK;
 }
@@ -473,6 +519,9 @@ static int feed_lines(struct jt_parser *p, const char *bytes, size_t n, size_t *
 	}
 	status = read_lines(p, bytes, n, ret_used);
 	p->began = p->began || p->line > BEFORE_CR;
+	/* a line takes no more room as text than it came with: nearly always all that is needed */
+	if (status == JT_OK && !p->trailers)
+		jt__buf_reserve(&p->text, *ret_used);
 	if (status == JT_OK)
 		status = execute(p, bytes, *ret_used, &used);
 	if (status < 0)

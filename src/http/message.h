@@ -95,6 +95,8 @@ uint32_t jt__parser_refusal(const struct jt_parser *p);
 int jt__parser_eof(struct jt_parser *p);
 /* Something of a message was seen, not its end. */
 bool jt__parser_in_message(const struct jt_parser *p);
+/* Gives the memory of the last head's target and headers back; the rest of it stays. */
+void jt__parser_drop_texts(struct jt_parser *p);
 /* For a new connection, or between messages: also gives the last head's memory back. */
 void jt__parser_reset(struct jt_parser *p);
 

@@ -71,12 +71,12 @@ static void output_value(struct jt_conn *c, const char *value, size_t n)
 static void output_framing(struct jt_exchange *ex, uint32_t status)
 {
 	struct jt_conn *c = conn_of(ex);
-	char text[64];
+	char room[21];
 
 	if (ex->left != JT_NONE && status != 204) {
-		snprintf(text, sizeof(text), "Content-Length: %llu\r\n",
-		         (unsigned long long)ex->left);
-		output_text(c, text);
+		output_text(c, "Content-Length: ");
+		output_text(c, jt__decimal(ex->left, room));
+		output_text(c, "\r\n");
 	} else if (ex->chunked) {
 		output_text(c, "Transfer-Encoding: chunked\r\n");
 	}
@@ -124,14 +124,17 @@ void jt__exchange_start(struct jt_exchange *ex, uint32_t status, const struct jt
                         size_t n_headers, uint64_t content_length)
 {
 	struct jt_conn *c = conn_of(ex);
-	char line[80];
+	char room[21];
 
 	if (!is_usable(ex) || ex->started)
 		return;
 	ex->started = true;
 	choose_framing(ex, status, content_length);
-	snprintf(line, sizeof(line), "HTTP/1.1 %u %s\r\nDate: ", status, jt__http_reason(status));
-	output_text(c, line);
+	output_text(c, "HTTP/1.1 ");
+	output_text(c, jt__decimal(status, room));
+	output_text(c, " ");
+	output_text(c, jt__http_reason(status));
+	output_text(c, "\r\nDate: ");
 	output_text(c, date(c->server));
 	output_text(c, "\r\n");
 	for (size_t i = 0; i < n_headers; i++)

@@ -79,6 +79,9 @@ uint32_t jt__server_n_connections(const struct jt_server *s);
 
 const struct jt_head *jt__exchange_head(const struct jt_exchange *ex); /* valid until over() */
 const struct jt_buf *jt__exchange_body(const struct jt_exchange *ex);  /* the gathered body */
+/* From request() on: gives the memory of headers, target and body back before over(). An answer may
+ * take long, and most requests have been read by then. */
+void jt__exchange_drop_request(struct jt_exchange *ex);
 void jt__exchange_stream_body(struct jt_exchange *ex);
 /* Streamed: stop reading the client; what was read already still comes. */
 void jt__exchange_pause_body(struct jt_exchange *ex, bool pause);

@@ -5,6 +5,7 @@
 #include "base/base.h"
 #include "attribution/policy.h"
 #include "jouletap/meter.h"
+#include "meter/own.h"
 #include "sampler/sampler.h"
 #include "sources/source.h"
 
@@ -18,7 +19,10 @@ struct jt_station {
 	struct jt_attribution *attribution;
 	struct jt_sample latest;
 	bool has_sample;
-	uint64_t heard_ns; /* when a sample last came, or was made up because none came */
+	struct jt_sample waiting; /* for the watermark, … */
+	bool is_waiting;          /* … if so */
+	uint64_t heard_ns;        /* when a sample last came, or was made up because none came */
+	uint64_t lowest_mw;       /* mean of a second or so; JT_NONE: none yet. For own.c */
 };
 
 struct jt_service {
@@ -36,10 +40,10 @@ struct jt_open_request {
 	struct jt_load load;
 	struct jt_weight weight;
 	uint64_t begin_ns;
-	uint64_t first_ns; /* first token; 0: none yet */
-	uint64_t end_ns;   /* 0: still running */
-	uint64_t waiting;  /* stations whose charges are still to come */
-	struct jt_request_facts facts;
+	uint64_t first_ns;              /* first token; 0: none yet */
+	uint64_t end_ns;                /* 0: still running */
+	uint64_t waiting;               /* stations whose charges are still to come */
+	struct jt_request_facts *facts; /* from its end on; NULL then: there was no memory */
 	/* charges so far, over the stations */
 	uint64_t uj[JT_N_PHASES];
 	uint64_t dynamic_uj;
@@ -60,6 +64,7 @@ struct jt_meter {
 	struct jt_service services[JT_MAX_SERVICES];
 	size_t n_services;
 	struct jt_open_request *requests[JT_REQUEST_BUCKETS];
+	struct jt_own own;
 	size_t n_ended; /* requests that are over and wait for charges */
 };
 

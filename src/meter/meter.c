@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
+#include "base/clock.h"
 #include "meter/inside.h"
 
 /* A sensor that is silent for so long has a driver that hangs: time goes on without it. */
@@ -18,6 +19,7 @@ static int open_station(struct jt_meter *m, const struct jt_meter_domain *d, str
 		if (strcmp(m->options.floors[i].domain, d->info.name) == 0)
 			floor_mw = m->options.floors[i].power_mw;
 	st->domain = d;
+	st->lowest_mw = JT_NONE;
 	status = jt_timeline_new(&d->info.sensor, m->options.max_knots, &st->timeline, err);
 	if (status == JT_OK)
 		status = jt_attribution_new((uint32_t)m->n_stations, floor_mw, &st->attribution,
@@ -54,6 +56,7 @@ int jt_meter_new(const struct jt_meter_options *o, struct jt_meter **ret_meter,
 	if (!m)
 		return jt__fail(err, JT_ENOMEM, "meter", "out of memory");
 	m->options = *o;
+	m->own.fd = -1;
 	status = jt__sources_open(&o->sources, o->extra_sources, &m->sources, err);
 	if (status == JT_OK)
 		status = open_stations(m, err);
@@ -61,6 +64,7 @@ int jt_meter_new(const struct jt_meter_options *o, struct jt_meter **ret_meter,
 		jt_meter_free(m);
 		return status;
 	}
+	jt__own_open(m, jt__now_ns());
 	*ret_meter = m;
 	return JT_OK;
 }
@@ -77,6 +81,7 @@ void jt_meter_free(struct jt_meter *m)
 		jt_attribution_free(m->stations[i].attribution);
 	}
 	jt__requests_free(m);
+	jt__own_close(m);
 	jt__free(m);
 }
 
@@ -115,20 +120,31 @@ int jt_meter_find_domain(const struct jt_meter *m, const char *name, size_t *ret
 
 /* ---- time goes on ---- */
 
-static void take_samples(struct jt_meter *m, size_t i, uint64_t now_ns)
+static void take_sample(struct jt_meter *m, struct jt_station *st, const struct jt_sample *s)
+{
+	jt_timeline_add(st->timeline, s);
+	st->latest = *s;
+	st->has_sample = true;
+	st->heard_ns = s->end_ns;
+	if (m->options.on_sample)
+		m->options.on_sample(m->options.user, s);
+}
+
+/*
+ * A sample waits for the watermark: what requests did before it shapes the step that it closes.
+ */
+static void take_samples(struct jt_meter *m, size_t i, uint64_t now_ns, uint64_t watermark_ns)
 {
 	uint64_t patience = JT_MAX(SILENCE_NS, SILENCE_PERIODS * m->options.period_ns);
 	struct jt_station *st = &m->stations[i];
 	struct jt_sample s;
 
-	while (jt__sampler_pop(m->sampler, i, &s)) {
-		s.domain = (uint32_t)i;
-		jt_timeline_add(st->timeline, &s);
-		st->latest = s;
-		st->has_sample = true;
-		st->heard_ns = s.end_ns;
-		if (m->options.on_sample)
-			m->options.on_sample(m->options.user, &s);
+	while (st->is_waiting || jt__sampler_pop(m->sampler, i, &st->waiting)) {
+		st->waiting.domain = (uint32_t)i;
+		st->is_waiting = st->waiting.end_ns > watermark_ns;
+		if (st->is_waiting)
+			break;
+		take_sample(m, st, &st->waiting);
 	}
 	if (st->heard_ns && now_ns > st->heard_ns + patience) {
 		s = (struct jt_sample){ .domain = (uint32_t)i,
@@ -174,10 +190,11 @@ void jt_meter_advance(struct jt_meter *m, uint64_t now_ns, uint64_t watermark_ns
 		struct receiver r = { m, i };
 		struct jt_attribution_sink sink = { on_charge, on_final, &r };
 
-		take_samples(m, i, now_ns);
+		take_samples(m, i, now_ns, watermark_ns);
 		jt_attribution_advance(st->attribution, st->timeline,
 		                       settled_ns(st, now_ns, watermark_ns), &sink);
 	}
+	jt__own_advance(m, now_ns);
 }
 
 /* ---- questions ---- */

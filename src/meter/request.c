@@ -9,16 +9,72 @@
 #include <stdio.h>
 #include <string.h>
 #include "attribution/relabel.h"
+#include "ledger/ledger.h"
 #include "meter/inside.h"
 
 #define RECENT_NS JT_NS_PER_S /* the power of a provisional figure is that of the last second */
 
 /* ---- services ---- */
 
+/* Directly or through others; a recording may claim a circle. */
+static bool contains(const struct jt_meter *m, size_t whole, size_t part)
+{
+	for (size_t n = 0; n < m->n_stations; n++) {
+		const char *next = m->stations[part].domain->info.part_of;
+
+		if (jt_meter_find_domain(m, next, &part) < 0)
+			return false;
+		if (part == whole)
+			return true;
+	}
+	return false;
+}
+
+static bool is_modelled(const struct jt_meter *m, size_t i)
+{
+	return m->stations[i].domain->info.sensor.provenance == JT_MODELLED;
+}
+
+/*
+ * Every GPU, and where there is none every domain that contains no other: a model of a part does
+ * not stand in for the meter of the whole.
+ */
+static uint64_t default_domains(const struct jt_meter *m)
+{
+	uint64_t gpus = 0, leaves = 0;
+
+	for (size_t i = 0; i < m->n_stations; i++) {
+		const struct jt_domain *d = &m->stations[i].domain->info;
+		bool is_leaf = !is_modelled(m, i) || !d->part_of[0];
+
+		for (size_t k = 0; k < m->n_stations; k++)
+			is_leaf &= is_modelled(m, k) || !contains(m, i, k);
+		if (is_leaf)
+			leaves |= UINT64_C(1) << i;
+		if (strncmp(d->name, "gpu:", 4) == 0)
+			gpus |= UINT64_C(1) << i;
+	}
+	return gpus ? gpus : leaves;
+}
+
+/* JT_EINVAL: two of them overlap. */
+static int check_overlap(const struct jt_meter *m, const struct jt_service *sv,
+                         struct jt_error *err)
+{
+	for (size_t i = 0; i < m->n_stations; i++)
+		for (size_t k = 0; k < m->n_stations; k++)
+			if (sv->domains >> i & sv->domains >> k & 1 && contains(m, i, k))
+				return jt__fail(err, JT_EINVAL, sv->name,
+				                "'%s' is part of '%s': name one of them, or its "
+				                "energy counts twice",
+				                m->stations[k].domain->info.name,
+				                m->stations[i].domain->info.name);
+	return JT_OK;
+}
+
 static int find_domains(struct jt_meter *m, const struct jt_service_options *o,
                         struct jt_service *sv, struct jt_error *err)
 {
-	bool has_gpu = false;
 	size_t station;
 
 	for (size_t i = 0; i < o->n_domains; i++) {
@@ -28,14 +84,9 @@ static int find_domains(struct jt_meter *m, const struct jt_service_options *o,
 			                o->domains[i]);
 		sv->domains |= UINT64_C(1) << station;
 	}
-	if (o->n_domains)
-		return JT_OK;
-	for (size_t i = 0; i < m->n_stations; i++)
-		has_gpu |= strncmp(m->stations[i].domain->info.name, "gpu:", 4) == 0;
-	for (size_t i = 0; i < m->n_stations; i++)
-		if (!has_gpu || strncmp(m->stations[i].domain->info.name, "gpu:", 4) == 0)
-			sv->domains |= UINT64_C(1) << i;
-	return JT_OK;
+	if (!o->n_domains)
+		sv->domains = default_domains(m);
+	return check_overlap(m, sv, err);
 }
 
 static void name_domains(const struct jt_meter *m, struct jt_service *sv)
@@ -116,9 +167,10 @@ int jt_meter_add_service(struct jt_meter *m, const struct jt_service_options *o,
 
 /* ---- requests ---- */
 
+/* Fibonacci hashing: ids may be alike in their lowest bits. */
 static struct jt_open_request **bucket_of(struct jt_meter *m, uint64_t id)
 {
-	return &m->requests[id % JT_REQUEST_BUCKETS];
+	return &m->requests[(id * UINT64_C(0x9e3779b97f4a7c15) >> 32) % JT_REQUEST_BUCKETS];
 }
 
 struct jt_open_request *jt__request_find(struct jt_meter *m, uint64_t id)
@@ -137,6 +189,7 @@ static void forget(struct jt_meter *m, struct jt_open_request *r)
 	while (*at != r)
 		at = &(*at)->next;
 	*at = r->next;
+	jt__free(r->facts);
 	jt__free(r);
 }
 
@@ -164,6 +217,29 @@ static int post(struct jt_meter *m, const struct jt_open_request *r, uint64_t t_
 	return worst;
 }
 
+/* A request whose phase nobody sees is most of the time in decode. */
+static bool seems_to_decode(const struct jt_open_request *r)
+{
+	return r->load.phase == JT_PHASE_DECODE || r->load.phase_unknown;
+}
+
+/* Its stations are from now on, or no longer, busy with it. */
+static void note(struct jt_meter *m, const struct jt_open_request *r, uint64_t t_ns, int sign)
+{
+	int32_t n = sign * (int32_t)JT_MIN(r->load.choices, 1024);
+	struct jt_activity change = { .t_ns = t_ns,
+		                      .prefill = seems_to_decode(r) ? 0 : n,
+		                      .decode = seems_to_decode(r) ? n : 0 };
+
+	for (size_t i = 0; i < m->n_stations; i++) {
+		if (!(r->service->domains >> i & 1))
+			continue;
+		jt_timeline_note(m->stations[i].timeline, &change);
+		if (m->options.on_activity)
+			m->options.on_activity(m->options.user, i, &change);
+	}
+}
+
 int jt_request_begin(struct jt_meter *m, uint64_t t_ns, uint64_t request, size_t service,
                      const struct jt_request_start *start)
 {
@@ -189,6 +265,7 @@ int jt_request_begin(struct jt_meter *m, uint64_t t_ns, uint64_t request, size_t
 	r->weight = jt__weigh(&r->service->weigher, &r->load);
 	r->next = *bucket_of(m, r->id);
 	*bucket_of(m, r->id) = r;
+	note(m, r, t_ns, 1);
 	return post(m, r, t_ns, JT_ENTER);
 }
 
@@ -222,7 +299,11 @@ int jt_request_progress(struct jt_meter *m, uint64_t t_ns, uint64_t request, enu
 		return JT_OK;
 	}
 	before = r->weight;
-	r->load.phase = phase;
+	if (phase != r->load.phase) {
+		note(m, r, t_ns, -1);
+		r->load.phase = phase;
+		note(m, r, t_ns, 1);
+	}
 	r->load.context_tokens = context_tokens;
 	r->weight = jt__weigh(&r->service->weigher, &r->load);
 	if (phase == JT_PHASE_DECODE && r->first_ns != t_ns && before.own == r->weight.own &&
@@ -251,28 +332,75 @@ static void put_origin(const struct jt_open_request *r, struct jt_record *rec)
 	strcpy(rec->upstream, r->service->name);
 }
 
+struct draw {
+	struct jt_meter *meter;
+	uint64_t domains;
+};
+
+/* What the stations of a service drew, as far as they still know it. */
+static double drawn_uj(void *user, uint64_t from_ns, uint64_t to_ns)
+{
+	const struct draw *d = user;
+	double sum_uj = 0;
+
+	for (size_t i = 0; i < d->meter->n_stations; i++) {
+		struct jt_timeline *tl = d->meter->stations[i].timeline;
+
+		if (d->domains >> i & 1)
+			sum_uj += (double)(jt_timeline_at(tl, to_ns) - jt_timeline_at(tl, from_ns));
+	}
+	return sum_uj;
+}
+
+/* Before its prefill: it waited, and its model was loaded. */
+static uint64_t engine_queue_ns(const struct jt_record *rec)
+{
+	if (rec->queue_ns == JT_NONE)
+		return rec->load_ns;
+	return rec->queue_ns + (rec->load_ns == JT_NONE ? 0 : rec->load_ns);
+}
+
+/* Its joules by phase, and who knew the phases. */
+static const char *relabel(struct jt_meter *m, struct jt_open_request *r,
+                           const struct jt_request_facts *facts)
+{
+	const struct jt_record *rec = &facts->record;
+	struct draw draw = { m, r->service->domains };
+	const struct jt_phase_times times = {
+		.begin_ns = r->begin_ns,
+		.first_ns = r->first_ns,
+		.end_ns = r->end_ns,
+		.no_decode = !r->first_ns && rec->completion_tokens == 0,
+		.engine_ns = { engine_queue_ns(rec), facts->engine_prefill_ns,
+		               facts->engine_decode_ns },
+		.prefill_ratio = r->service->weigher.prefill_ratio,
+		.drawn = drawn_uj,
+		.user = &draw,
+	};
+
+	return jt__relabel(&times, r->uj);
+}
+
 /*
  * The record of a request that is over and has all its charges; without any its joules are unknown.
  */
 static void finish(struct jt_meter *m, struct jt_open_request *r)
 {
-	struct jt_record *rec = &r->facts.record;
-	struct jt_phase_times times = {
-		.span_ns[JT_PHASE_PREFILL] = (r->first_ns ? r->first_ns : r->end_ns) - r->begin_ns,
-		.span_ns[JT_PHASE_DECODE] = r->first_ns ? r->end_ns - r->first_ns : 0,
-		.engine_ns = { JT_NONE, r->facts.engine_prefill_ns, r->facts.engine_decode_ns },
-		.prefill_ratio = r->service->weigher.prefill_ratio,
-	};
-	bool cut_in_prefill = !r->first_ns && rec->completion_tokens == 0;
+	struct jt_request_facts unknown = { .engine_prefill_ns = JT_NONE,
+		                            .engine_decode_ns = JT_NONE };
+	struct jt_request_facts *facts = r->facts ? r->facts : &unknown;
+	struct jt_record *rec = &facts->record;
 
+	if (!r->facts)
+		jt__record_init(rec);
 	put_origin(r, rec);
 	if (r->charged) {
-		strcpy(rec->phase_source, cut_in_prefill ? "stream" : jt__relabel(&times, r->uj));
+		strcpy(rec->phase_source, relabel(m, r, facts));
 		put_joules(r, r->uj, rec);
 	}
 	if (r->first_ns)
-		jt__weigher_learn(&r->service->weigher, times.span_ns[JT_PHASE_PREFILL],
-		                  times.span_ns[JT_PHASE_DECODE]);
+		jt__weigher_learn(&r->service->weigher, r->first_ns - r->begin_ns,
+		                  r->end_ns - r->first_ns);
 	if (m->options.on_record)
 		m->options.on_record(m->options.user, r->id, rec);
 	m->n_ended--;
@@ -288,11 +416,14 @@ int jt_request_end(struct jt_meter *m, uint64_t t_ns, uint64_t request,
 	if (!r || r->end_ns)
 		return JT_ENOENT;
 	r->end_ns = JT_MAX(t_ns, r->begin_ns);
-	r->facts = *facts;
+	r->facts = jt__alloc(1, sizeof(*r->facts));
+	if (r->facts)
+		*r->facts = *facts;
 	m->n_ended++;
 	tell_span(m, r, r->first_ns ? JT_PHASE_DECODE : JT_PHASE_PREFILL,
 	          r->first_ns ? r->first_ns : r->begin_ns, r->end_ns,
 	          facts->record.completion_tokens);
+	note(m, r, r->end_ns, -1);
 	status = post(m, r, r->end_ns, JT_LEAVE);
 	if (!r->waiting)
 		finish(m, r);
@@ -344,8 +475,9 @@ static uint64_t open_tail_uj(struct jt_station *st, const struct jt_open_request
 	    jt_timeline_window(st->timeline, closed - RECENT_NS, closed, &recent) < 0)
 		return 0;
 	share = 1.0 / (double)(jt_attribution_n_active(st->attribution) + !entered);
-	if (entered && jt_timeline_window(st->timeline, r->begin_ns, closed, &mine) == JT_OK &&
-	    mine.energy_uj)
+	/* as so far, if the timeline still knows all of it */
+	if (entered && jt_timeline_start_ns(st->timeline) <= r->begin_ns &&
+	    jt_timeline_window(st->timeline, r->begin_ns, closed, &mine) == JT_OK && mine.energy_uj)
 		share = (double)(charges[0].allocated_uj + charges[1].allocated_uj +
 		                 charges[2].allocated_uj) /
 		        (double)mine.energy_uj;

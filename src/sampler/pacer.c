@@ -11,14 +11,15 @@
 
 #define PROBE_NS (5 * JT_NS_PER_MS)
 #define N_PROBES 6
-#define FINE_NS (20 * JT_NS_PER_MS) /* periods up to this are not looked for */
+#define FINE_NS (10 * JT_NS_PER_MS)       /* updates up to this are not looked for, … */
+#define FINE_TICKS_NS (15 * JT_NS_PER_MS) /* … nor by ticks up to this */
 #define MAX_FAILED 3
 #define PAUSE_TICKS 50
 
 void jt__pacer_init(struct jt_pacer *p, uint64_t base_ns, uint64_t update_ns, uint64_t now_ns)
 {
 	*p = (struct jt_pacer){ .base_ns = base_ns, .grid_ns = now_ns };
-	if (base_ns > FINE_NS && update_ns > FINE_NS)
+	if (base_ns > FINE_TICKS_NS && update_ns > FINE_NS)
 		p->update_ns = update_ns;
 }
 
@@ -47,7 +48,8 @@ static bool observe(struct jt_pacer *p, const struct jt_sample *s)
 	bool moved = p->update_ns && has_value && p->has_value && value != p->value;
 
 	if (moved) {
-		p->low_ns = p->begin_ns;
+		/* of several updates the last */
+		p->low_ns = JT_MAX(p->begin_ns, s->begin_ns - JT_MIN(s->begin_ns, p->update_ns));
 		p->high_ns = s->end_ns;
 		learn_period(p);
 	}

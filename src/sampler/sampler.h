@@ -2,10 +2,10 @@
 #ifndef JT_SAMPLER_H
 #define JT_SAMPLER_H
 /*
- * Reads every domain on time: one thread a domain, so that a driver call that
- * takes 500 ms delays nobody else, and one ring a domain to the consumer. The tick
- * neither allocates nor locks. Between ticks the updates of slow counters are
- * located (pacer.h). Start, stop and pop from one thread.
+ * Reads every domain on time, one ring a domain to the consumer. One thread reads them all for as
+ * long as their readings are quick; a domain that is slow, or hangs, gets one of its own, and has
+ * then delayed the others once, by less than 0.1 s. The tick neither allocates nor locks. Between
+ * ticks the updates of slow counters are located (pacer.h). Start, stop and pop from one thread.
  */
 #include <stdbool.h>
 #include "jouletap/source.h"
@@ -24,6 +24,9 @@ bool jt__sampler_stop(struct jt_sampler *s);
 
 /* The next sample of domain @i in time order; false when there is none yet. */
 bool jt__sampler_pop(struct jt_sampler *s, size_t i, struct jt_sample *ret_sample);
+
+/* CPU time of its threads; a thread that has ended is no longer in it. NULL has none. */
+uint64_t jt__sampler_cpu_ns(const struct jt_sampler *s);
 
 struct jt_sampler_stats {
 	uint64_t n_reads;

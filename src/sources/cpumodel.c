@@ -46,15 +46,20 @@ double jt__cpumodel_power_w(double utilisation, unsigned n_cpus)
 	return n_cpus * (IDLE_W + (BUSY_W - IDLE_W) * (2 * u - pow(u, EXPONENT)));
 }
 
+uint64_t jt__cpumodel_idle_mw(const struct jt_domain *d)
+{
+	return (uint64_t)(d->sensor.max_power_mw / BUSY_W * IDLE_W);
+}
+
 /* The first line of /proc/stat: "cpu  user nice system idle iowait irq softirq steal …". */
-static bool parse_stat(const char *text, uint64_t now_ns, struct jt_cpu_ticks *ret_ticks)
+bool jt__cpu_ticks_parse(const char *stat, uint64_t now_ns, struct jt_cpu_ticks *ret_ticks)
 {
 	enum { IDLE = 3, IOWAIT = 4, STEAL = 7, N_COLUMNS = 8 };
 	struct jt_cpu_ticks t = { .t_ns = now_ns };
-	const char *p = text + 4;
+	const char *p = stat + 4;
 	char *end;
 
-	if (strncmp(text, "cpu ", 4) != 0)
+	if (strncmp(stat, "cpu ", 4) != 0)
 		return false;
 	for (int column = 0; column < N_COLUMNS; column++, p = end) {
 		unsigned long long ticks = strtoull(p, &end, 10);
@@ -74,7 +79,7 @@ int jt__cpumodel_step(struct jt_cpumodel *m, const char *stat, uint64_t now_ns)
 	struct jt_cpu_ticks now;
 	bool marks = now_ns >= m->mark.t_ns + WINDOW_NS;
 
-	if (!parse_stat(stat, now_ns, &now))
+	if (!jt__cpu_ticks_parse(stat, now_ns, &now))
 		return JT_EIO;
 	if (marks)
 		m->since = m->mark;
@@ -99,7 +104,7 @@ int jt__cpumodel_begin(struct jt_cpumodel *m, const char *stat, uint64_t now_ns)
 	struct jt_cpumodel fresh = { .last_ns = now_ns };
 	struct jt_cpu_ticks now;
 
-	if (!parse_stat(stat, now_ns, &now))
+	if (!jt__cpu_ticks_parse(stat, now_ns, &now))
 		return JT_EIO;
 	fresh.since = fresh.mark = now;
 	/* The mean since boot, until there is something newer. */

@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * nvml: NVIDIA GPUs, through the driver's management library
+ * nvml: NVIDIA GPUs, their MIG instances and their modules, through the driver's management library
  *
  * What it measures: cumulative energy (the counter, Volta and newer), instantaneous and averaged
  * power, and beside them temperature, SM and memory clock, why clocks are held back, and the
- * enforced power limit. Power of a GPU that is split by MIG is that of the whole GPU.
+ * enforced power limit. Where asked for (gpm), also how busy multiprocessors, tensor cores and
+ * memory are (Hopper and newer).
+ *
+ *   gpu:N       a GPU, by the driver's index
+ *   mig:N:I     GPU instance I of a GPU that is split by MIG; its energy is a modelled part of the
+ *               GPU's (nvml_split.h)
+ *   module:N    a Grace superchip: the GPU together with its CPU and memory
  *
  * Permissions: none beyond the device nodes; in a container the "utility" driver capability.
  *
@@ -13,15 +19,15 @@
  * aside) and newer, which is why it stands in for the averaged field there and for the
  * instantaneous one elsewhere.
  *
- * A tick is one nvmlDeviceGetFieldValues call for the three figures. Drivers that lack it, or one
- * of its fields, are asked by the older calls, decided figure by figure when the GPU is opened and
- * again when it comes back. What moves slowly (temperature, clocks, reasons, limit) is asked after
- * it, at most twice a second, and repeated in between.
+ * A tick is one nvmlDeviceGetFieldValues call for the three figures (nvml_read.c). Drivers that
+ * lack it, or one of its fields, are asked by the older calls, decided figure by figure when the
+ * GPU is opened and again when it comes back. What moves slowly (temperature, clocks, reasons,
+ * limit) is asked after it, at most twice a second, and repeated in between.
  *
- * A GPU is its UUID: its index changes with resets, and CUDA counts in another order. One that is
- * lost gives samples with JT_ELOST and is looked up again twice a second by its own reader. A GPU
- * that the driver only finds again after all its clients closed it stays lost until we are
- * restarted.
+ * A GPU is its UUID: its index changes with resets, and CUDA counts in another order, which is why
+ * CUDA_VISIBLE_DEVICES is not looked at. One that is lost gives samples with JT_ELOST and is looked
+ * up again twice a second by its own reader. A GPU that the driver only finds again after all its
+ * clients closed it stays lost until we are restarted.
  */
 #define LOG_MODULE "nvml"
 #include <stdio.h>
@@ -29,43 +35,42 @@
 #include "base/base.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "sources/nvml_api.h"
+#include "sources/nvml_gpm.h"
+#include "sources/nvml_mig.h"
+#include "sources/nvml_read.h"
 #include "sources/source.h"
 
 #define MAX_GPUS 64 /* bits of gpu_mask */
 #define SLOW_NS (500 * JT_NS_PER_MS)
-#define RETRY_NS (500 * JT_NS_PER_MS)
-
-enum { INSTANT, AVERAGE, ENERGY, N_FIGURES };
-
-static const struct {
-	uint32_t field;
-	uint32_t valid;
-} figures[N_FIGURES] = {
-	[INSTANT] = { NVML_FIELD_POWER_INSTANT_MW, JT_HAS_POWER },
-	[AVERAGE] = { NVML_FIELD_POWER_AVERAGE_MW, JT_HAS_POWER_AVG },
-	[ENERGY] = { NVML_FIELD_ENERGY_MJ, JT_HAS_ENERGY },
-};
-
-enum route { ROUTE_NONE, ROUTE_FIELD, ROUTE_CALL };
 
 struct gpu {
-	nvml_device handle;
 	unsigned index; /* as nvidia-smi counts */
-	char uuid[96];
 	char name[96];
-	bool mig;
-	const struct jt_sensor *sensor;
-	enum route routes[N_FIGURES];
-	bool lost;
-	uint64_t retry_ns;
+	unsigned arch; /* 0: unknown */
+	bool is_vgpu, is_mig;
+	bool is_metered; /* by itself; else only its module is */
+	bool has_module;
+	struct nvml_reader reader, module;
+	struct nvml_mig *mig;  /* NULL: no instances */
+	struct nvml_gpm *gpm;  /* NULL: not asked for, or there is none */
+	bool lacks_gpm;        /* asked for, and there is none */
 	struct jt_sample slow; /* the slowly moving values; valid says which */
 	uint64_t slow_ns;      /* when they are due */
 };
 
+struct domain {
+	enum { GPU, INSTANCE, MODULE } kind;
+	struct gpu *gpu;
+	size_t instance;
+};
+
 struct nvml {
 	struct nvml_api api;
-	size_t n;
+	bool use_gpm;
+	char why[160]; /* the last GPU that was left out was; "" if none */
+	size_t n_domains;
+	struct domain *domains;
+	size_t n_gpus;
 	struct gpu gpus[];
 };
 
@@ -83,179 +88,14 @@ static const struct jt_sensor *sensor_of(const char *name, unsigned arch)
 	return s ? s : jt_sensor_find("gpu");
 }
 
-/* The number in a field, whichever of the types the driver chose; false if it has none. */
-static bool field_value(const struct nvml_field *f, uint64_t *ret_value)
-{
-	switch (f->type) {
-	case NVML_DOUBLE:
-		if (!(f->value.d >= 0 && f->value.d < 0x1p63))
-			return false;
-		*ret_value = (uint64_t)f->value.d;
-		return true;
-	case NVML_UINT:
-		*ret_value = f->value.u;
-		return true;
-	case NVML_ULONG:
-		*ret_value = f->value.ul;
-		return true;
-	case NVML_ULONG_LONG:
-		*ret_value = f->value.ull;
-		return true;
-	case NVML_LONG_LONG:
-		*ret_value = (uint64_t)f->value.ll;
-		return f->value.ll >= 0;
-	case NVML_INT:
-		*ret_value = (uint64_t)f->value.i;
-		return f->value.i >= 0;
-	case NVML_USHORT:
-		*ret_value = f->value.us;
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* A figure in NVML's units, mW or mJ, into the sample; a value that does not fit is no value. */
-static void store(struct jt_sample *out, int figure, uint64_t value)
-{
-	switch (figure) {
-	case INSTANT:
-	case AVERAGE:
-		if (value > UINT32_MAX)
-			return;
-		*(figure == INSTANT ? &out->power_mw : &out->power_avg_mw) = (uint32_t)value;
-		break;
-	case ENERGY:
-		if (value > UINT64_MAX / 1000)
-			return;
-		out->energy_uj = value * 1000;
-		break;
-	}
-	out->valid |= figures[figure].valid;
-}
-
-/* The older calls. */
-static int call_figure(const struct nvml_api *api, nvml_device dev, int figure,
-                       struct jt_sample *out)
-{
-	unsigned long long mj = 0;
-	unsigned mw = 0;
-	int nvml = figure == ENERGY ? JT__NVML(api, get_total_energy, dev, &mj)
-	                            : JT__NVML(api, get_power_usage, dev, &mw);
-
-	if (nvml == NVML_SUCCESS)
-		store(out, figure, figure == ENERGY ? mj : mw);
-	return nvml;
-}
-
-/* realtime - monotonic. Wraps do no harm: only differences are used. */
-static uint64_t clock_offset_ns(void)
-{
-	uint64_t monotonic_ns = jt__now_ns();
-
-	return jt__realtime_ns() - monotonic_ns;
-}
-
-/*
- * The driver says when, on the realtime clock, it took the value. That narrows a slow call's
- * bracket to 1 ms and what the driver needed itself; it is believed only where it falls inside
- * the bracket and the offset of the two clocks was the same before and after, so that a step of
- * the wall clock, or a stamp of another meaning, costs precision and nothing else.
- */
-static void narrow(struct jt_sample *out, const struct nvml_field *f, uint64_t offset_before_ns,
-                   uint64_t offset_after_ns)
-{
-	uint64_t moved_ns = offset_after_ns - offset_before_ns, slack_ns, t_ns;
-
-	if (moved_ns + JT_NS_PER_MS > 2 * JT_NS_PER_MS || f->timestamp_us <= 0 ||
-	    f->timestamp_us > INT64_MAX / 1000 || f->latency_us < 0 || f->latency_us > 10000000)
-		return;
-	t_ns = (uint64_t)f->timestamp_us * 1000 - offset_after_ns;
-	slack_ns = JT_NS_PER_MS + (uint64_t)f->latency_us * 1000;
-	if (t_ns < out->begin_ns || t_ns > out->end_ns)
-		return;
-	out->begin_ns = t_ns - JT_MIN(slack_ns, t_ns - out->begin_ns);
-	out->end_ns = JT_MIN(out->end_ns, t_ns + slack_ns);
-}
-
-/*
- * Asks for @fields (all that can be asked this way, or all there are when probing) in one call.
- * An entry's own status decides about the entry, but a lost GPU is lost as a whole.
- */
-static int read_fields(const struct nvml_api *api, nvml_device dev, const bool wanted[N_FIGURES],
-                       struct jt_sample *out)
-{
-	struct nvml_field f[N_FIGURES] = { 0 };
-	int figure_of[N_FIGURES], n = 0, nvml;
-	uint64_t before_ns = clock_offset_ns(), value;
-
-	for (int i = 0; i < N_FIGURES; i++) {
-		if (!wanted[i])
-			continue;
-		f[n].id = figures[i].field;
-		f[n].status = NVML_UNKNOWN;
-		figure_of[n++] = i;
-	}
-	if (n == 0)
-		return NVML_SUCCESS;
-	out->begin_ns = jt__now_ns();
-	nvml = JT__NVML(api, get_field_values, dev, n, f);
-	out->end_ns = jt__now_ns();
-	if (nvml != NVML_SUCCESS)
-		return nvml;
-	for (int i = 0; i < n; i++) {
-		if (f[i].status == NVML_SUCCESS && field_value(&f[i], &value))
-			store(out, figure_of[i], value);
-		else if (jt__nvml_status(f[i].status) == JT_ELOST)
-			return f[i].status;
-		else if (f[i].status != NVML_SUCCESS)
-			nvml = f[i].status;
-	}
-	/* One call, one instant: the last entry is the counter where there is one. */
-	if (f[n - 1].status == NVML_SUCCESS)
-		narrow(out, &f[n - 1], before_ns, clock_offset_ns());
-	return out->valid ? NVML_SUCCESS : nvml;
-}
-
-/* One reading by the routes decided on; the NVML code that explains an empty one. */
-static int read_figures(const struct nvml_api *api, struct gpu *g, struct jt_sample *out)
-{
-	bool by_field[N_FIGURES];
-	int nvml, call;
-
-	for (int i = 0; i < N_FIGURES; i++)
-		by_field[i] = g->routes[i] == ROUTE_FIELD;
-	nvml = read_fields(api, g->handle, by_field, out);
-	if (jt__nvml_status(nvml) == JT_ELOST)
-		return nvml;
-	for (int i = 0; i < N_FIGURES; i++) {
-		if (g->routes[i] != ROUTE_CALL)
-			continue;
-		/* The bracket is the fields' where they were read: the counter is among them or it
-		 * is called. */
-		if (i == ENERGY || !out->end_ns)
-			out->begin_ns = jt__now_ns();
-		call = call_figure(api, g->handle, i, out);
-		if (i == ENERGY || !out->end_ns)
-			out->end_ns = jt__now_ns();
-		if (call != NVML_SUCCESS)
-			nvml = call;
-		if (jt__nvml_status(call) == JT_ELOST)
-			return call;
-	}
-	if (out->valid)
-		return NVML_SUCCESS;
-	return nvml == NVML_SUCCESS ? NVML_NOT_SUPPORTED : nvml;
-}
-
 static void read_temperature(const struct nvml_api *api, struct gpu *g)
 {
 	struct nvml_temperature t = { .version = NVML_TEMPERATURE_V1 };
 	unsigned celsius = 0;
 
-	if (JT__NVML(api, get_temperature, g->handle, 0, &celsius) == NVML_SUCCESS)
+	if (JT__NVML(api, get_temperature, g->reader.handle, 0, &celsius) == NVML_SUCCESS)
 		t.celsius = (int32_t)celsius;
-	else if (JT__NVML(api, get_temperature_v, g->handle, &t) != NVML_SUCCESS)
+	else if (JT__NVML(api, get_temperature_v, g->reader.handle, &t) != NVML_SUCCESS)
 		return;
 	g->slow.temperature_mc = t.celsius * 1000;
 	g->slow.valid |= JT_HAS_TEMPERATURE;
@@ -263,147 +103,194 @@ static void read_temperature(const struct nvml_api *api, struct gpu *g)
 
 static void read_slow(const struct nvml_api *api, struct gpu *g, uint64_t now_ns)
 {
+	nvml_device dev = g->reader.handle;
 	struct jt_sample *s = &g->slow;
 	unsigned long long reasons = 0;
 
 	s->valid = 0;
 	g->slow_ns = now_ns + SLOW_NS;
 	read_temperature(api, g);
-	if (JT__NVML(api, get_clock_info, g->handle, NVML_CLOCK_SM, &s->sm_clock_mhz) ==
-	    NVML_SUCCESS)
+	if (JT__NVML(api, get_clock_info, dev, NVML_CLOCK_SM, &s->sm_clock_mhz) == NVML_SUCCESS)
 		s->valid |= JT_HAS_SM_CLOCK;
-	if (JT__NVML(api, get_clock_info, g->handle, NVML_CLOCK_MEM, &s->mem_clock_mhz) ==
-	    NVML_SUCCESS)
+	if (JT__NVML(api, get_clock_info, dev, NVML_CLOCK_MEM, &s->mem_clock_mhz) == NVML_SUCCESS)
 		s->valid |= JT_HAS_MEM_CLOCK;
-	if (JT__NVML(api, get_enforced_limit, g->handle, &s->limit_mw) == NVML_SUCCESS)
+	if (JT__NVML(api, get_enforced_limit, dev, &s->limit_mw) == NVML_SUCCESS)
 		s->valid |= JT_HAS_LIMIT;
-	if (JT__NVML(api, get_event_reasons, g->handle, &reasons) == NVML_SUCCESS ||
-	    JT__NVML(api, get_throttle_reasons, g->handle, &reasons) == NVML_SUCCESS) {
+	if (JT__NVML(api, get_event_reasons, dev, &reasons) == NVML_SUCCESS ||
+	    JT__NVML(api, get_throttle_reasons, dev, &reasons) == NVML_SUCCESS) {
 		s->reasons = (uint32_t)reasons;
 		s->valid |= JT_HAS_REASONS;
 	}
 }
 
-/* Decides how each figure is read. The NVML code if the GPU is away, else NVML_SUCCESS. */
-static int choose_routes(const struct nvml_api *api, struct gpu *g)
+static int read_gpu(const struct nvml_api *api, struct gpu *g, struct jt_sample *out)
 {
-	static const bool all[N_FIGURES] = { true, true, true };
-	/* What GetPowerUsage stands for: see the top. A kind without an averaged field has no
-	 * average. */
-	int usage = g->sensor->avg_window_ns ? AVERAGE : INSTANT;
-	struct jt_sample s = { 0 };
-	int nvml = read_fields(api, g->handle, all, &s);
-
-	if (jt__nvml_status(nvml) == JT_ELOST)
-		return nvml;
-	for (int i = 0; i < N_FIGURES; i++) {
-		g->routes[i] = s.valid & figures[i].valid ? ROUTE_FIELD : ROUTE_NONE;
-		if (g->routes[i] == ROUTE_FIELD || (i != ENERGY && i != usage))
-			continue;
-		nvml = call_figure(api, g->handle, i, &s);
-		if (jt__nvml_status(nvml) == JT_ELOST)
-			return nvml;
-		if (s.valid & figures[i].valid)
-			g->routes[i] = ROUTE_CALL;
-	}
-	return NVML_SUCCESS;
-}
-
-static void set_lost(struct gpu *g, int nvml)
-{
-	if (!g->lost)
-		log_warn("gpu:%u is lost (NVML code %d); looking for %s again", g->index, nvml,
-		         g->uuid);
-	g->lost = true;
-	g->retry_ns = jt__now_ns() + RETRY_NS;
-}
-
-static bool look_again(const struct nvml_api *api, struct gpu *g)
-{
-	uint64_t now_ns = jt__now_ns();
-	int nvml;
-
-	if (now_ns < g->retry_ns)
-		return false;
-	g->retry_ns = now_ns + RETRY_NS;
-	nvml = JT__NVML(api, get_by_uuid, g->uuid, &g->handle);
-	if (nvml == NVML_SUCCESS)
-		nvml = choose_routes(api, g);
-	if (nvml != NVML_SUCCESS)
-		return false;
-	log_info("gpu:%u is back", g->index);
-	g->lost = false;
-	g->slow_ns = 0;
-	return true;
-}
-
-static int nvml_read(void *state, size_t i, struct jt_sample *out)
-{
-	struct nvml *n = state;
-	struct gpu *g = &n->gpus[i];
 	const struct jt_sample *s = &g->slow;
-	int nvml;
+	bool was_lost = g->reader.lost;
 
-	out->status = JT_ELOST;
-	if (g->lost && !look_again(&n->api, g))
+	if (jt__nvml_read(&g->reader, out) != JT_OK)
 		return out->status;
-	nvml = read_figures(&n->api, g, out);
-	out->status = jt__nvml_status(nvml);
-	if (out->status == JT_ELOST)
-		set_lost(g, nvml);
-	if (out->status != JT_OK) {
-		out->valid = 0;
-		return out->status;
-	}
-	if (out->end_ns >= g->slow_ns)
-		read_slow(&n->api, g, out->end_ns);
+	if (was_lost || out->end_ns >= g->slow_ns)
+		read_slow(api, g, out->end_ns);
 	out->valid |= s->valid;
 	out->temperature_mc = s->temperature_mc;
 	out->sm_clock_mhz = s->sm_clock_mhz;
 	out->mem_clock_mhz = s->mem_clock_mhz;
 	out->limit_mw = s->limit_mw;
 	out->reasons = s->reasons;
+	if (g->gpm)
+		jt__nvml_gpm_update(g->gpm, g->reader.handle, out->end_ns);
+	jt__nvml_gpm_put(g->gpm, out);
 	return out->status;
 }
 
-/* Identity and abilities of the GPU at @index; false if it is of no use. */
-static bool open_gpu(const struct nvml_api *api, unsigned index, struct gpu *g)
+static int nvml_read(void *state, size_t i, struct jt_sample *out)
 {
-	unsigned arch = 0, mig = 0, pending = 0;
-	bool any = false;
-	int nvml = JT__NVML(api, get_by_index, index, &g->handle);
+	struct nvml *n = state;
+	struct domain *d = &n->domains[i];
+
+	switch (d->kind) {
+	case INSTANCE:
+		return jt__nvml_mig_read(d->gpu->mig, d->instance, out);
+	case MODULE:
+		return jt__nvml_read(&d->gpu->module, out);
+	default:
+		return read_gpu(&n->api, d->gpu, out);
+	}
+}
+
+/* -- opening -- */
+
+static void leave_out(struct nvml *n, const struct gpu *g, const char *why)
+{
+	snprintf(n->why, sizeof(n->why), "gpu:%u %s", g->index, why);
+	log_warn("%s; left out", n->why);
+}
+
+/* Who the GPU at @index is; false if it does not say. */
+static bool identify(struct nvml *n, unsigned index, struct gpu *g)
+{
+	struct nvml_reader *r = &g->reader;
+	unsigned mig = 0, pending = 0;
+	int mode = 0, nvml;
+	char why[80];
 
 	g->index = index;
+	r->api = &n->api;
+	snprintf(r->label, sizeof(r->label), "gpu:%u", index);
+	nvml = JT__NVML(&n->api, get_by_index, index, &r->handle);
 	if (nvml == NVML_SUCCESS)
-		nvml = JT__NVML(api, get_uuid, g->handle, g->uuid, sizeof(g->uuid));
+		nvml = JT__NVML(&n->api, get_uuid, r->handle, r->uuid, sizeof(r->uuid));
 	if (nvml != NVML_SUCCESS) {
-		log_warn("gpu:%u cannot be opened (NVML code %d); left out", index, nvml);
+		snprintf(why, sizeof(why), "cannot be opened (NVML code %d)%s", nvml,
+		         nvml == NVML_NO_PERMISSION ? ": no permission for '/dev/nvidia*'" : "");
+		leave_out(n, g, why);
 		return false;
 	}
-	if (JT__NVML(api, get_name, g->handle, g->name, sizeof(g->name)) != NVML_SUCCESS)
+	if (JT__NVML(&n->api, get_name, r->handle, g->name, sizeof(g->name)) != NVML_SUCCESS)
 		strcpy(g->name, "NVIDIA GPU");
-	JT__NVML(api, get_architecture, g->handle, &arch);
-	g->mig = JT__NVML(api, get_mig_mode, g->handle, &mig, &pending) == NVML_SUCCESS && mig;
-	g->sensor = sensor_of(g->name, arch);
-	nvml = choose_routes(api, g);
-	if (nvml != NVML_SUCCESS) {
-		set_lost(g, nvml);
-		return true;
+	JT__NVML(&n->api, get_architecture, r->handle, &g->arch);
+	g->is_vgpu = JT__NVML(&n->api, get_virtualization, r->handle, &mode) == NVML_SUCCESS &&
+	             mode == NVML_VIRTUALIZATION_VGPU;
+	g->is_mig =
+		JT__NVML(&n->api, get_mig_mode, r->handle, &mig, &pending) == NVML_SUCCESS && mig;
+	r->sensor = sensor_of(g->name, g->arch);
+	return true;
+}
+
+static void open_module(struct nvml *n, struct gpu *g)
+{
+	struct nvml_reader *m = &g->module;
+
+	if (!jt__nvml_has_module(&n->api, g->reader.handle))
+		return;
+	*m = g->reader;
+	snprintf(m->label, sizeof(m->label), "module:%u", g->index);
+	m->scope = NVML_SCOPE_MODULE;
+	m->sensor = jt_sensor_find("module");
+	g->has_module = jt__nvml_reader_open(m) == NVML_SUCCESS && jt__nvml_reader_valid(m) != 0;
+}
+
+/* The profiling counters, if they are asked for, and the instances. */
+static int open_parts(struct nvml *n, struct gpu *g)
+{
+	struct nvml_reader *r = &g->reader;
+	int status = JT_OK;
+
+	if (n->use_gpm && jt__nvml_gpm_is_supported(&n->api, r->handle))
+		status = jt__nvml_gpm_open(&n->api, r->handle, NVML_GPM_WHOLE, &g->gpm);
+	g->lacks_gpm = n->use_gpm && !g->gpm;
+	if (status == JT_OK && g->is_mig)
+		status = jt__nvml_mig_open(r, n->use_gpm, &g->mig);
+	return status;
+}
+
+/* JT_OK also where the GPU at @index is of no use: then there are no domains of it. */
+static int open_gpu(struct nvml *n, unsigned index)
+{
+	struct gpu *g = &n->gpus[n->n_gpus];
+
+	memset(g, 0, sizeof(*g));
+	if (!identify(n, index, g))
+		return JT_OK;
+	g->is_metered = true;
+	n->n_gpus++;
+	if (jt__nvml_reader_open(&g->reader) != NVML_SUCCESS)
+		return JT_OK; /* it may come back */
+	open_module(n, g);
+	g->is_metered = jt__nvml_reader_valid(&g->reader) != 0;
+	if (g->is_metered) {
+		read_slow(&n->api, g, jt__now_ns());
+		return open_parts(n, g);
 	}
-	read_slow(api, g, jt__now_ns());
-	for (int i = 0; i < N_FIGURES; i++)
-		any |= g->routes[i] != ROUTE_NONE;
-	if (!any)
-		log_warn("gpu:%u (%s) tells neither power nor energy; left out", index, g->name);
-	return any;
+	if (!g->has_module) {
+		leave_out(n, g,
+		          g->is_vgpu
+		                  ? "is a vGPU, whose driver tells neither power nor energy (try: "
+		                    "metering on its host)"
+		                  : "tells neither power nor energy");
+		n->n_gpus--;
+	}
+	return JT_OK;
+}
+
+static void add_domain(struct nvml *n, struct gpu *g, int kind, size_t instance)
+{
+	n->domains[n->n_domains++] = (struct domain){ kind, g, instance };
+}
+
+static int list_domains(struct nvml *n, struct jt_error *err)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < n->n_gpus; i++)
+		count += 2 + jt__nvml_mig_count(n->gpus[i].mig);
+	n->domains = jt__alloc(count, sizeof(n->domains[0]));
+	if (!n->domains)
+		return jt__fail(err, JT_ENOMEM, "nvml", "cannot allocate %zu domains", count);
+	for (struct gpu *g = n->gpus; g < n->gpus + n->n_gpus; g++) {
+		if (g->is_metered)
+			add_domain(n, g, GPU, 0);
+		for (size_t i = 0; i < jt__nvml_mig_count(g->mig); i++)
+			add_domain(n, g, INSTANCE, i);
+		if (g->has_module)
+			add_domain(n, g, MODULE, 0);
+	}
+	return JT_OK;
 }
 
 static void nvml_close(void *state)
 {
 	struct nvml *n = state;
 
-	if (n)
-		jt__nvml_api_close(&n->api);
+	if (!n)
+		return;
+	for (size_t i = 0; i < n->n_gpus; i++) {
+		jt__nvml_mig_close(n->gpus[i].mig);
+		jt__nvml_gpm_close(n->gpus[i].gpm);
+	}
+	jt__nvml_api_close(&n->api);
+	jt__free(n->domains);
 	jt__free(n);
 }
 
@@ -413,23 +300,20 @@ static int open_gpus(struct nvml *n, unsigned count, uint64_t mask, struct jt_er
 	unsigned selected = 0;
 
 	for (unsigned i = 0; i < count; i++) {
-		struct gpu *g = &n->gpus[n->n];
-
 		if (mask && !(mask >> i & 1))
 			continue;
 		selected++;
-		memset(g, 0, sizeof(*g));
-		if (open_gpu(&n->api, i, g))
-			n->n++;
+		if (open_gpu(n, i) == JT_ENOMEM)
+			return jt__fail(err, JT_ENOMEM, "nvml", "cannot allocate GPU %u", i);
 	}
-	if (n->n)
-		return JT_OK;
+	if (n->n_gpus)
+		return list_domains(n, err);
 	if (!count)
 		return jt__fail(err, JT_ENOENT, "nvml", "the driver knows no GPU");
 	if (!selected)
 		return jt__fail(err, JT_ENOENT, "nvml",
 		                "none of the %u GPUs here is selected by index", count);
-	return jt__fail(err, JT_ENOTSUP, "nvml", "no GPU here tells power or energy");
+	return jt__fail(err, JT_ENOTSUP, "nvml", "no GPU here can be metered: %s", n->why);
 }
 
 static int nvml_open(const struct jt_source_options *o, void **ret_state, struct jt_error *err)
@@ -455,6 +339,7 @@ static int nvml_open(const struct jt_source_options *o, void **ret_state, struct
 		goto out;
 	}
 	n->api = api;
+	n->use_gpm = o->gpm != 0;
 	memset(&api, 0, sizeof(api));
 	status = open_gpus(n, count, o->gpu_mask, err);
 	if (status < 0)
@@ -469,41 +354,79 @@ out:
 
 static size_t nvml_count(const void *state)
 {
-	return ((const struct nvml *)state)->n;
+	return ((const struct nvml *)state)->n_domains;
 }
 
-static void describe_missing(const struct gpu *g, char *text, size_t size)
-{
-	const char *lost = "", *energy = "", *mig = "";
+/* -- describing -- */
 
-	if (g->lost)
-		lost = "the GPU is lost (try: dmesg | grep -i xid); ";
-	else if (g->routes[ENERGY] == ROUTE_NONE)
-		energy =
-			"no energy counter (before Volta, or a vGPU): energy is integrated power; ";
-	else if (g->routes[INSTANT] == ROUTE_NONE)
-		energy = "no instantaneous power (try: a driver from R530 on); ";
-	if (g->mig)
-		mig = "MIG is on: figures are of the whole GPU; ";
-	snprintf(text, size, "%s%s%s", lost, energy, mig);
-	if (text[0])
-		text[strlen(text) - 2] = '\0';
+static const char *missing_energy(const struct gpu *g)
+{
+	uint32_t valid = jt__nvml_reader_valid(&g->reader);
+
+	if (g->reader.lost)
+		return "the GPU is lost (try: dmesg | grep -i xid); ";
+	if (!(valid & JT_HAS_ENERGY) && g->is_vgpu)
+		return "no energy counter in a vGPU: energy is integrated power; ";
+	if (!(valid & JT_HAS_ENERGY) && g->arch && g->arch < NVML_ARCH_VOLTA)
+		return "no energy counter before Volta: energy is integrated power; ";
+	if (!(valid & JT_HAS_ENERGY))
+		return "no energy counter: energy is integrated power; ";
+	if (!(valid & JT_HAS_POWER))
+		return "no instantaneous power (try: a driver from R530 on); ";
+	return "";
+}
+
+static void describe_gpu(const struct gpu *g, struct jt_domain *d)
+{
+	const char *gpm =
+		g->gpm || !g->lacks_gpm ? "" : "no profiling counters (GPM): Hopper or newer; ";
+
+	d->sensor = *g->reader.sensor;
+	d->valid = g->slow.valid | jt__nvml_reader_valid(&g->reader);
+	if (g->gpm)
+		d->valid |= NVML_GPM_VALID;
+	snprintf(d->name, sizeof(d->name), "gpu:%u", g->index);
+	if (g->has_module)
+		snprintf(d->part_of, sizeof(d->part_of), "module:%u", g->index);
+	snprintf(d->missing, sizeof(d->missing), "%s%s%s", missing_energy(g),
+	         g->is_mig ? "MIG is on: figures are of the whole GPU; " : "", gpm);
+	if (d->missing[0])
+		d->missing[strlen(d->missing) - 2] = '\0';
+}
+
+static void describe_module(const struct gpu *g, struct jt_domain *d)
+{
+	d->sensor = *g->module.sensor;
+	d->valid = jt__nvml_reader_valid(&g->module);
+	snprintf(d->name, sizeof(d->name), "module:%u", g->index);
+	snprintf(d->missing, sizeof(d->missing), "contains GPU, CPU and memory%s%s",
+	         g->is_metered ? "" : ": the driver does not tell the GPU alone",
+	         d->valid & JT_HAS_ENERGY ? "" : "; no energy counter: energy is integrated power");
 }
 
 static void nvml_describe(const void *state, size_t i, struct jt_domain *ret_domain)
 {
-	const struct gpu *g = &((const struct nvml *)state)->gpus[i];
-	struct jt_domain d = { .sensor = *g->sensor, .valid = g->slow.valid };
+	const struct domain *domain = &((const struct nvml *)state)->domains[i];
+	const struct gpu *g = domain->gpu;
+	struct jt_domain d = { 0 };
 
-	snprintf(d.name, sizeof(d.name), "gpu:%u", g->index);
-	strcpy(d.source, "nvml");
 	memcpy(d.device, g->name, sizeof(d.device));
-	memcpy(d.uuid, g->uuid, sizeof(d.uuid));
-	for (int f = 0; f < N_FIGURES; f++)
-		if (g->routes[f] != ROUTE_NONE)
-			d.valid |= figures[f].valid;
-	describe_missing(g, d.missing, sizeof(d.missing));
+	memcpy(d.uuid, g->reader.uuid, sizeof(d.uuid));
+	if (domain->kind == INSTANCE)
+		jt__nvml_mig_describe(g->mig, domain->instance, g->index, &d);
+	else if (domain->kind == MODULE)
+		describe_module(g, &d);
+	else
+		describe_gpu(g, &d);
+	strcpy(d.source, "nvml");
 	*ret_domain = d;
+}
+
+static int nvml_partial(const void *state, struct jt_error *err)
+{
+	const struct nvml *n = state;
+
+	return n->why[0] ? jt__fail(err, JT_ENOTSUP, "nvml", "%s", n->why) : JT_OK;
 }
 
 const struct jt_source_ops jt__source_nvml = {
@@ -514,4 +437,5 @@ const struct jt_source_ops jt__source_nvml = {
 	.describe = nvml_describe,
 	.read = nvml_read,
 	.close = nvml_close,
+	.partial = nvml_partial,
 };

@@ -42,9 +42,11 @@ static int load_library(const char *path, void **ret_library, struct jt_error *e
 	if (!library && path)
 		return jt__fail(err, JT_ENOENT, "nvml", "cannot load '%s': %s", path, dlerror());
 	if (!library)
-		return jt__fail(err, JT_ENOENT, "nvml",
-		                "no NVIDIA driver library 'libnvidia-ml.so.1' (in a container try: "
-		                "NVIDIA_DRIVER_CAPABILITIES=utility)");
+		return jt__fail(
+			err, JT_ENOENT, "nvml",
+			"no NVIDIA driver library 'libnvidia-ml.so.1', nor below "
+			"'/usr/lib/wsl/lib' (in a container try: "
+			"NVIDIA_DRIVER_CAPABILITIES=utility; under WSL: the driver of Windows)");
 	*ret_library = library;
 	return JT_OK;
 }
@@ -72,8 +74,10 @@ static int explain_init(int nvml, struct jt_error *err)
 {
 	switch (nvml) {
 	case NVML_DRIVER_NOT_LOADED:
-		return jt__fail(err, JT_ENOTSUP, "nvml",
-		                "the NVIDIA driver is not loaded (try: sudo modprobe nvidia)");
+		return jt__fail(
+			err, JT_ENOTSUP, "nvml",
+			"the NVIDIA driver is not loaded, or there is no NVIDIA GPU (try: sudo "
+			"modprobe nvidia)");
 	case NVML_NO_PERMISSION:
 		return jt__fail(
 			err, JT_EPERM, "nvml",
@@ -81,7 +85,7 @@ static int explain_init(int nvml, struct jt_error *err)
 	case NVML_VERSION_MISMATCH:
 		return jt__fail(err, JT_ENOTSUP, "nvml",
 		                "the library and the loaded kernel module differ in version (try: "
-		                "a reboot)");
+		                "a reboot; in a container: a new one)");
 	default:
 		return jt__fail(err, JT_ENOTSUP, "nvml", "initialisation failed with NVML code %d",
 		                nvml);

@@ -44,7 +44,23 @@ enum {
 	NVML_FIELD_ENERGY_MJ = 83,
 	NVML_FIELD_POWER_AVERAGE_MW = 185,
 	NVML_FIELD_POWER_INSTANT_MW = 186,
+	NVML_FIELD_SCOPED_ENERGY_MJ = 191, /* as 83, but of the scope that is asked for */
 };
+
+/* nvmlPowerScopeType_t, in struct nvml_field */
+enum {
+	NVML_SCOPE_GPU = 0,
+	NVML_SCOPE_MODULE = 1, /* GPU and CPU of a Grace superchip */
+};
+
+/* nvmlGpmMetricId_t; each in percent */
+enum {
+	NVML_GPM_SM_UTIL = 2,
+	NVML_GPM_ANY_TENSOR_UTIL = 5,
+	NVML_GPM_DRAM_BW_UTIL = 10,
+};
+
+#define NVML_VIRTUALIZATION_VGPU 2 /* nvmlGpuVirtualizationMode_t: we are the guest */
 
 /* nvmlValueType_t */
 enum {
@@ -92,6 +108,38 @@ struct nvml_temperature {
 };
 #define NVML_TEMPERATURE_V1 (sizeof(struct nvml_temperature) | 1u << 24)
 
+/* nvmlDeviceAttributes_t of a MIG device, 40 bytes */
+struct nvml_attributes {
+	uint32_t multiprocessors;
+	uint32_t copy_engines, decoders, encoders, jpegs, ofas;
+	uint32_t gpu_slices;     /* of its GPU instance */
+	uint32_t compute_slices; /* of its compute instance */
+	uint64_t memory_mb;
+};
+
+/* nvmlGpmSupport_t */
+struct nvml_gpm_support {
+	uint32_t version; /* 1 */
+	uint32_t is_supported;
+};
+
+/* nvmlGpmMetric_t, 40 bytes */
+struct nvml_gpm_metric {
+	uint32_t id;
+	int32_t status; /* of this entry alone */
+	double value;
+	const char *names[3];
+};
+
+/* nvmlGpmMetricsGet_t. The array's length differs between versions of the library; none has more.
+ */
+struct nvml_gpm_metrics {
+	uint32_t version; /* 1 */
+	uint32_t n;
+	void *from, *to;
+	struct nvml_gpm_metric metrics[333];
+};
+
 /* X(symbol, member, parameters); the first six are required. */
 /* clang-format off */
 #define NVML_REQUIRED 6
@@ -105,6 +153,11 @@ struct nvml_temperature {
 	X(nvmlDeviceGetName,                       get_name,           (nvml_device, char *, unsigned)) \
 	X(nvmlDeviceGetArchitecture,               get_architecture,   (nvml_device, unsigned *)) \
 	X(nvmlDeviceGetMigMode,                    get_mig_mode,       (nvml_device, unsigned *, unsigned *)) \
+	X(nvmlDeviceGetVirtualizationMode,         get_virtualization, (nvml_device, int *)) \
+	X(nvmlDeviceGetMaxMigDeviceCount,          get_max_mig_count,  (nvml_device, unsigned *)) \
+	X(nvmlDeviceGetMigDeviceHandleByIndex,     get_mig_by_index,   (nvml_device, unsigned, nvml_device *)) \
+	X(nvmlDeviceGetGpuInstanceId,              get_gpu_instance,   (nvml_device, unsigned *)) \
+	X(nvmlDeviceGetAttributes_v2,              get_attributes,     (nvml_device, struct nvml_attributes *)) \
 	X(nvmlDeviceGetFieldValues,                get_field_values,   (nvml_device, int, struct nvml_field *)) \
 	X(nvmlDeviceGetTotalEnergyConsumption,     get_total_energy,   (nvml_device, unsigned long long *)) \
 	X(nvmlDeviceGetPowerUsage,                 get_power_usage,    (nvml_device, unsigned *)) \
@@ -113,7 +166,13 @@ struct nvml_temperature {
 	X(nvmlDeviceGetClockInfo,                  get_clock_info,     (nvml_device, int, unsigned *)) \
 	X(nvmlDeviceGetCurrentClocksEventReasons,  get_event_reasons,  (nvml_device, unsigned long long *)) \
 	X(nvmlDeviceGetCurrentClocksThrottleReasons, get_throttle_reasons, (nvml_device, unsigned long long *)) \
-	X(nvmlDeviceGetEnforcedPowerLimit,         get_enforced_limit, (nvml_device, unsigned *))
+	X(nvmlDeviceGetEnforcedPowerLimit,         get_enforced_limit, (nvml_device, unsigned *)) \
+	X(nvmlGpmQueryDeviceSupport,               gpm_query_support,  (nvml_device, struct nvml_gpm_support *)) \
+	X(nvmlGpmSampleAlloc,                      gpm_sample_alloc,   (void **)) \
+	X(nvmlGpmSampleFree,                       gpm_sample_free,    (void *)) \
+	X(nvmlGpmSampleGet,                        gpm_sample_get,     (nvml_device, void *)) \
+	X(nvmlGpmMigSampleGet,                     gpm_mig_sample_get, (nvml_device, unsigned, void *)) \
+	X(nvmlGpmMetricsGet,                       gpm_metrics_get,    (struct nvml_gpm_metrics *))
 /* clang-format on */
 
 struct nvml_api {

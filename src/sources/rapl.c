@@ -3,21 +3,19 @@
  * rapl: the energy counters of Intel and AMD CPUs
  *
  * What it measures: cumulative energy of each CPU package ("cpu:N"), of its memory where the CPU
- * tells ("dram:N"), and of the whole platform on some laptops ("psys:0", which contains the others:
- * do not add it to them).
+ * tells ("dram:N"), and of the whole platform on some laptops ("psys:0", of which the others are
+ * part: do not add it to them).
  *
  * Permissions: perf events need CAP_PERFMON or kernel.perf_event_paranoid <= 0, the powercap files
- * are readable by root alone. Either is enough; perf is tried first.
+ * are readable by root alone. Either is enough; perf is tried first. The files need the kernel
+ * module intel_rapl_msr, of AMD's CPUs too. Containers hide them.
  *
  * Accuracy: the counter moves each 1 ms, without a timestamp: at 20 readings a second or fewer the
  * edges are below 5 %. By powercap it wraps, typically each 262 kJ (26 min at 170 W).
  *
  * Below another root there are no perf events to open, only files: powercap is used.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "sources/rapl.h"
@@ -25,42 +23,9 @@
 
 struct rapl {
 	size_t n;
+	bool has_psys, denied; /* denied: some zones are not for us */
 	struct rapl_zone zones[RAPL_MAX_ZONES];
 };
-
-int jt__read_text(const char *root, const char *path, char *text, size_t size)
-{
-	char full[512];
-	ssize_t n;
-	int fd, error;
-
-	if ((size_t)snprintf(full, sizeof(full), "%s%s", root, path) >= sizeof(full))
-		return ENAMETOOLONG;
-	fd = open(full, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return errno;
-	n = read(fd, text, size - 1);
-	error = errno;
-	close(fd);
-	if (n < 0)
-		return error;
-	text[n] = '\0';
-	text[strcspn(text, "\n")] = '\0';
-	return 0;
-}
-
-bool jt__parse_u64(const char *text, uint64_t *ret_value)
-{
-	unsigned long long value;
-	char *end;
-
-	errno = 0;
-	value = strtoull(text, &end, 10);
-	if (*text < '0' || *text > '9' || (*end && *end != '\n') || errno)
-		return false;
-	*ret_value = value;
-	return true;
-}
 
 static void rapl_close(void *state)
 {
@@ -73,32 +38,63 @@ static void rapl_close(void *state)
 	jt__free(r);
 }
 
-static int explain(int status, struct jt_error *err)
+static int explain_denied(const char *what, struct jt_error *err)
+{
+	return jt__fail(err, JT_EPERM, "rapl",
+	                "no permission to read %s (try: sudo setcap cap_perfmon+ep jouletap, or a "
+	                "udev rule: SUBSYSTEM==\"powercap\", ACTION==\"add\", "
+	                "RUN+=\"/bin/chmod a+r /sys%%p/energy_uj\")",
+	                what);
+}
+
+/* Whether this is an x86 CPU that no hypervisor stands below: then the counters ought to be here.
+ */
+static bool is_bare_x86(const char *root)
+{
+	char text[8192]; /* the first CPU's flags are in the first two */
+	int fd = jt__open_file(root, "/proc/cpuinfo");
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	if (fd >= 0)
+		close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	return (strstr(text, "GenuineIntel") || strstr(text, "AuthenticAMD")) &&
+	       !strstr(text, " hypervisor");
+}
+
+static int explain(const char *root, int status, struct jt_error *err)
 {
 	if (status == JT_EPERM)
+		return explain_denied("the CPU's energy counters", err);
+	if (status == JT_ENOTSUP)
 		return jt__fail(err, status, "rapl",
-		                "no permission to read the CPU's energy counters (try: sudo setcap "
-		                "cap_perfmon+ep jouletap, or a udev rule that makes energy_uj of "
-		                "/sys/class/powercap readable)");
+		                "the CPU's energy counters are hidden from this container (try: "
+		                "docker run --security-opt systempaths=unconfined)");
+	if (is_bare_x86(root))
+		return jt__fail(err, JT_ENOENT, "rapl",
+		                "no energy counters of CPU or memory here (try: sudo modprobe "
+		                "intel_rapl_msr, for AMD's CPUs too)");
 	return jt__fail(err, JT_ENOENT, "rapl",
 	                "no energy counters of CPU or memory here (virtual machines have none)");
 }
 
 static int rapl_open(const struct jt_source_options *o, void **ret_state, struct jt_error *err)
 {
-	const char *root = o->root && strcmp(o->root, "/") != 0 ? o->root : "";
+	const char *root = jt__sysfs_root(o->root);
 	struct rapl *r = jt__alloc(1, sizeof(*r));
 	int perf = JT_ENOENT, status;
 
 	if (!r)
 		return jt__fail(err, JT_ENOMEM, "rapl", "cannot allocate state");
-	status = perf = root[0] ? JT_ENOENT : jt__rapl_perf_open(r->zones, &r->n);
-	if (status < 0)
-		status = jt__rapl_powercap_open(root, r->zones, &r->n);
-	if (status < 0) {
+	perf = root[0] ? JT_ENOENT : jt__rapl_perf_open(r->zones, &r->n);
+	status = perf < 0 ? jt__rapl_powercap_open(root, r->zones, &r->n) : perf;
+	if (!r->n) {
 		rapl_close(r);
-		return explain(perf == JT_EPERM ? perf : status, err);
+		return explain(root, perf == JT_EPERM ? perf : status, err);
 	}
+	r->denied = status == JT_EPERM;
+	for (size_t i = 0; i < r->n; i++)
+		r->has_psys |= r->zones[i].kind == RAPL_PSYS;
 	*ret_state = r;
 	return JT_OK;
 }
@@ -112,7 +108,8 @@ static void rapl_describe(const void *state, size_t i, struct jt_domain *ret_dom
 {
 	static const char *const names[] = { "cpu", "dram", "psys" };
 	static const char *const devices[] = { "CPU package", "memory of CPU package", "platform" };
-	const struct rapl_zone *z = &((const struct rapl *)state)->zones[i];
+	const struct rapl *r = state;
+	const struct rapl_zone *z = &r->zones[i];
 	struct jt_domain d = { .source = "rapl",
 		               .sensor = *jt_sensor_find("rapl"),
 		               .valid = JT_HAS_ENERGY };
@@ -122,6 +119,8 @@ static void rapl_describe(const void *state, size_t i, struct jt_domain *ret_dom
 	snprintf(d.device, sizeof(d.device), "%s %u (%s)%s", devices[z->kind], z->index,
 	         z->scale_j > 0 ? "perf" : "powercap",
 	         z->kind == RAPL_PSYS ? ", contains cpu and dram" : "");
+	if (r->has_psys && z->kind != RAPL_PSYS)
+		strcpy(d.part_of, "psys:0");
 	if (!z->wrap_uj && !(z->scale_j > 0))
 		snprintf(d.missing, sizeof(d.missing),
 		         "no max_energy_range_uj: a wrap of the counter will look like a reset");
@@ -131,21 +130,14 @@ static void rapl_describe(const void *state, size_t i, struct jt_domain *ret_dom
 /* perf gives a binary count, powercap decimal text; both anew from their beginning at each read. */
 static int read_counter(const struct rapl_zone *z, uint64_t *ret_uj)
 {
-	char text[32];
 	uint64_t count;
-	ssize_t n;
 
-	if (z->scale_j > 0) {
-		if (read(z->fd, &count, sizeof(count)) != sizeof(count))
-			return JT_EIO;
-		*ret_uj = jt__rapl_scale(count, z->scale_j);
-		return JT_OK;
-	}
-	n = pread(z->fd, text, sizeof(text) - 1, 0);
-	if (n <= 0)
-		return n < 0 && errno == EACCES ? JT_EPERM : JT_EIO;
-	text[n] = '\0';
-	return jt__parse_u64(text, ret_uj) ? JT_OK : JT_EIO;
+	if (!(z->scale_j > 0))
+		return jt__reread_number(z->fd, ret_uj);
+	if (read(z->fd, &count, sizeof(count)) != sizeof(count))
+		return JT_EIO;
+	*ret_uj = jt__rapl_scale(count, z->scale_j);
+	return JT_OK;
 }
 
 static int rapl_read(void *state, size_t i, struct jt_sample *out)
@@ -156,6 +148,13 @@ static int rapl_read(void *state, size_t i, struct jt_sample *out)
 	return out->status;
 }
 
+static int rapl_partial(const void *state, struct jt_error *err)
+{
+	const struct rapl *r = state;
+
+	return r->denied ? explain_denied("some of the CPU's energy counters", err) : JT_OK;
+}
+
 const struct jt_source_ops jt__source_rapl = {
 	.name = "rapl",
 	.what = "CPU packages and memory through their energy counters",
@@ -164,4 +163,5 @@ const struct jt_source_ops jt__source_rapl = {
 	.describe = rapl_describe,
 	.read = rapl_read,
 	.close = rapl_close,
+	.partial = rapl_partial,
 };

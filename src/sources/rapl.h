@@ -6,7 +6,7 @@
  * counter. rapl.c chooses a way and reads; each way fills zones. One thread, save
  * that different zones may be read at once.
  */
-#include "base/base.h"
+#include "sources/sysfs.h"
 
 #define RAPL_MAX_ZONES 64
 
@@ -38,17 +38,14 @@ size_t jt__rapl_perf_find(const char *root, struct rapl_event events[RAPL_MAX_ZO
  */
 int jt__rapl_perf_open(struct rapl_zone zones[RAPL_MAX_ZONES], size_t *n_zones);
 
-/* The same by the powercap files below @root. */
+/*
+ * The same by the powercap files below @root. JT_EPERM also where other zones were opened;
+ * JT_ENOTSUP: a container hides them.
+ */
 int jt__rapl_powercap_open(const char *root, struct rapl_zone zones[RAPL_MAX_ZONES],
                            size_t *n_zones);
 
 /* µJ of @count. Rises with the count; exact to the µJ below 2^53 µJ. */
 uint64_t jt__rapl_scale(uint64_t count, double scale_j);
-
-/* The text of @root/@path into @text without its line end; the errno otherwise. */
-int jt__read_text(const char *root, const char *path, char *text, size_t size);
-
-/* A whole text, up to a line end, that is a number; false otherwise. */
-bool jt__parse_u64(const char *text, uint64_t *ret_value);
 
 #endif

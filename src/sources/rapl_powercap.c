@@ -28,7 +28,8 @@ struct folder {
 
 struct folders {
 	size_t n;
-	bool msr; /* a package by the MSR way is among them */
+	bool msr;    /* a package by the MSR way is among them */
+	bool hidden; /* there are entries that lead nowhere: a container masks what they point to */
 	struct folder all[RAPL_MAX_ZONES];
 };
 
@@ -81,8 +82,10 @@ static int list_folders(const char *root, struct folders *f)
 		if (!parse_folder(entry->d_name, z))
 			continue;
 		snprintf(path, sizeof(path), POWERCAP "/%s/name", z->name);
-		if (jt__read_text(root, path, z->label, sizeof(z->label)) != 0)
+		if (jt__read_text(root, path, z->label, sizeof(z->label)) != 0) {
+			f->hidden = true;
 			continue;
+		}
 		f->msr |= !z->mmio && strncmp(z->label, "package-", 8) == 0;
 		f->n++;
 	}
@@ -115,7 +118,7 @@ int jt__rapl_powercap_open(const char *root, struct rapl_zone zones[RAPL_MAX_ZON
 
 	if (status < 0)
 		return status;
-	status = JT_ENOENT;
+	status = f.hidden ? JT_ENOTSUP : JT_ENOENT;
 	for (size_t i = 0; i < f.n; i++) {
 		const struct folder *z = &f.all[i];
 		struct rapl_zone zone = { .fd = -1 };
@@ -140,5 +143,5 @@ int jt__rapl_powercap_open(const char *root, struct rapl_zone zones[RAPL_MAX_ZON
 		else if (error == 0)
 			zones[(*n_zones)++] = zone;
 	}
-	return *n_zones ? JT_OK : status;
+	return *n_zones && status != JT_EPERM ? JT_OK : status;
 }

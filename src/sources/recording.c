@@ -30,18 +30,24 @@ static const struct field sample_fields[] = {
 	SAMPLE("mem_clock_mhz", mem_clock_mhz,  U32, 0, JT_HAS_MEM_CLOCK),
 	SAMPLE("limit_w",       limit_mw,       U32, 3, JT_HAS_LIMIT),
 	SAMPLE("reasons",       reasons,        U32, 0, JT_HAS_REASONS),
+	SAMPLE("sm_activity",   sm_activity_ppm,     U32, 6, JT_HAS_SM_ACTIVITY),
+	SAMPLE("tensor_activity", tensor_activity_ppm, U32, 6, JT_HAS_TENSOR_ACTIVITY),
+	SAMPLE("dram_activity", dram_activity_ppm,   U32, 6, JT_HAS_DRAM_ACTIVITY),
 };
 
 #define SENSOR(name, member, type, digits) \
 	{ name, offsetof(struct jt_sensor, member), type, digits, 0 }
+#define LATER 1 /* instead of a bit: a recording may lack it: then as the kind has it */
 static const struct field sensor_fields[] = {
 	SENSOR("update_s",     update_ns,     U64, 9),
 	SENSOR("window_s",     window_ns,     U64, 9),
 	SENSOR("avg_window_s", avg_window_ns, U64, 9),
+	{ "filter_s", offsetof(struct jt_sensor, filter_ns), U64, 9, LATER },
 	SENSOR("lag_s",        lag_ns,        U64, 9),
 	SENSOR("wrap_j",       wrap_uj,       U64, 6),
 	SENSOR("step_j",       step_uj,       U64, 6),
 	SENSOR("gain",         gain_ppm,      U32, 6),
+	{ "offset_w", offsetof(struct jt_sensor, offset_mw), U32, 3, LATER },
 	SENSOR("max_power_w",  max_power_mw,  U32, 3),
 };
 
@@ -50,6 +56,12 @@ static const struct field sensor_fields[] = {
 static const struct field span_fields[] = {
 	SPAN("request", request, U64, 0),
 	SPAN("tokens",  tokens,  U32, 0),
+};
+
+#define ACTIVITY(name, member) { name, offsetof(struct jt_activity, member), I32, 0, 0 }
+static const struct field activity_fields[] = {
+	ACTIVITY("prefill", prefill),
+	ACTIVITY("decode",  decode),
 };
 /* clang-format on */
 
@@ -103,6 +115,8 @@ static void put_domain(struct jt_buf *b, const struct jt_domain *d)
 	put_text(b, d->uuid);
 	jt__buf_append_text(b, ",\"missing\":");
 	put_text(b, d->missing);
+	jt__buf_append_text(b, ",\"part_of\":");
+	put_text(b, d->part_of);
 	jt__buf_append_text(b, ",\"fields\":[");
 	for (size_t i = 0; i < JT_ARRAY_LEN(sample_fields); i++) {
 		if (!(d->valid & sample_fields[i].bit))
@@ -173,6 +187,17 @@ void jt__recording_put_span(struct jt_buf *b, uint64_t origin_ns, const struct j
 	jt__buf_printf(b, "{\"span\":{\"phase\":\"%s\"", jt_phase_name(s->phase));
 	put_times(b, "begin_s", s->begin_ns - origin_ns, "end_s", s->end_ns - origin_ns);
 	put_fields(b, span_fields, JT_ARRAY_LEN(span_fields), s, 0);
+	jt__buf_append_text(b, "}}\n");
+}
+
+void jt__recording_put_activity(struct jt_buf *b, uint64_t origin_ns, const char *domain,
+                                const struct jt_activity *change)
+{
+	jt__buf_append_text(b, "{\"activity\":{\"domain\":");
+	put_text(b, domain);
+	jt__buf_append_text(b, ",\"t_s\":");
+	jt__json_nano(b, change->t_ns - origin_ns);
+	put_fields(b, activity_fields, JT_ARRAY_LEN(activity_fields), change, 0);
 	jt__buf_append_text(b, "}}\n");
 }
 
@@ -328,6 +353,8 @@ static int read_all(const struct context *c, const json_t *object, const struct 
 	for (size_t i = 0; i < n; i++) {
 		int status = read_field(c, object, &f[i], base);
 
+		if (status == JT_EAGAIN && f[i].bit == LATER)
+			continue;
 		if (status < 0)
 			return status == JT_EAGAIN ? missing(c, f[i].name) : status;
 	}
@@ -391,8 +418,9 @@ static int read_sensor(const struct context *c, const json_t *object, struct jt_
 		status = read_all(c, object, sensor_fields, JT_ARRAY_LEN(sensor_fields), &s);
 	if (status < 0)
 		return status;
-	if (!s.update_ns || JT_MAX(JT_MAX(s.update_ns, s.window_ns),
-	                           JT_MAX(s.avg_window_ns, s.lag_ns)) > MAX_TIME_NS)
+	if (!s.update_ns || s.filter_ns > MAX_TIME_NS ||
+	    JT_MAX(JT_MAX(s.update_ns, s.window_ns), JT_MAX(s.avg_window_ns, s.lag_ns)) >
+	            MAX_TIME_NS)
 		return jt__fail(
 			c->err, JT_EINVAL, c->where,
 			"'update_s' has to be above 0 and no time of a sensor above an hour");
@@ -431,6 +459,8 @@ static int read_domain(const struct context *c, const json_t *object, struct jt_
 		status = read_text(c, object, "uuid", false, d.uuid, sizeof(d.uuid));
 	if (status == JT_OK)
 		status = read_text(c, object, "missing", false, d.missing, sizeof(d.missing));
+	if (status == JT_OK)
+		status = read_text(c, object, "part_of", false, d.part_of, sizeof(d.part_of));
 	if (status == JT_OK)
 		status = read_sensor(c, json_object_get(object, "sensor"), &d.sensor);
 	d.valid = read_valid(json_object_get(object, "fields"));
@@ -561,12 +591,27 @@ static int read_times(const struct context *c, const json_t *object, const char 
 	return JT_OK;
 }
 
+static int which_domain(const struct context *c, const json_t *object,
+                        const struct jt_recording_head *h, uint32_t *ret_domain)
+{
+	char name[sizeof(h->domains->name)] = "";
+	int status = read_text(c, object, "domain", true, name, sizeof(name));
+	size_t domain = find_domain(h, name);
+
+	if (status < 0)
+		return status;
+	if (domain == h->n_domains)
+		return jt__fail(c->err, JT_EINVAL, c->where,
+		                "'domain' is '%s', which the first line does not list", name);
+	*ret_domain = (uint32_t)domain;
+	return JT_OK;
+}
+
 static int read_sample(const struct context *c, const json_t *object,
                        const struct jt_recording_head *h, uint64_t origin_ns, struct jt_sample *ret)
 {
 	struct jt_sample s = { 0 };
-	char domain[sizeof(h->domains->name)] = "";
-	int status = read_text(c, object, "domain", true, domain, sizeof(domain));
+	int status = which_domain(c, object, h, &s.domain);
 
 	if (status == JT_OK)
 		status = read_times(c, object, "t_s", "t_end_s", origin_ns, &s.begin_ns, &s.end_ns);
@@ -574,10 +619,6 @@ static int read_sample(const struct context *c, const json_t *object,
 		status = read_status(c, object, &s.status);
 	if (status < 0)
 		return status;
-	s.domain = (uint32_t)find_domain(h, domain);
-	if (s.domain == h->n_domains)
-		return jt__fail(c->err, JT_EINVAL, c->where,
-		                "'domain' is '%s', which the first line does not list", domain);
 	for (size_t i = 0; i < JT_ARRAY_LEN(sample_fields); i++) {
 		status = read_field(c, object, &sample_fields[i], &s);
 		if (status < 0 && status != JT_EAGAIN)
@@ -613,12 +654,32 @@ static int read_span(const struct context *c, const json_t *object, uint64_t ori
 	return status;
 }
 
+static int read_activity(const struct context *c, const json_t *object,
+                         const struct jt_recording_head *h, uint64_t origin_ns,
+                         struct jt_domain_activity *ret)
+{
+	const uint64_t max = INT64_MAX - JT_MIN(origin_ns, (uint64_t)INT64_MAX);
+	struct jt_domain_activity a = { 0 };
+	int status = which_domain(c, object, h, &a.domain);
+
+	if (status == JT_OK)
+		status = read_u64(c, object, "t_s", 9, max, &a.change.t_ns);
+	if (status == JT_OK)
+		status = read_all(c, object, activity_fields, JT_ARRAY_LEN(activity_fields),
+		                  &a.change);
+	if (status < 0)
+		return status == JT_EAGAIN ? missing(c, "t_s") : status;
+	a.change.t_ns += origin_ns;
+	*ret = a;
+	return JT_OK;
+}
+
 int jt__recording_read_entry(const struct jt_recording_head *h, const char *line, size_t n,
                              const char *where, uint64_t origin_ns, struct jt_entry *ret_entry,
                              struct jt_error *err)
 {
 	const struct context c = { where, err };
-	const json_t *sample, *span;
+	const json_t *sample, *span, *activity;
 	struct jt_entry e;
 	json_t *object = NULL;
 	int status = parse_line(&c, line, n, &object);
@@ -627,16 +688,23 @@ int jt__recording_read_entry(const struct jt_recording_head *h, const char *line
 		return status;
 	sample = json_object_get(object, "sample");
 	span = json_object_get(object, "span");
+	activity = json_object_get(object, "activity");
 	memset(&e, 0, sizeof(e));
-	if ((sample && !json_is_object(sample)) || (span && !json_is_object(span))) {
+	if ((sample && !json_is_object(sample)) || (span && !json_is_object(span)) ||
+	    (activity && !json_is_object(activity))) {
 		status = jt__fail(err, JT_EINVAL, where, "'%s' is not an object",
-		                  sample ? "sample" : "span");
+		                  sample ? "sample"
+		                  : span ? "span"
+		                         : "activity");
 	} else if (sample) {
 		e.kind = JT_ENTRY_SAMPLE;
 		status = read_sample(&c, sample, h, origin_ns, &e.sample);
 	} else if (span) {
 		e.kind = JT_ENTRY_SPAN;
 		status = read_span(&c, span, origin_ns, &e.span);
+	} else if (activity) {
+		e.kind = JT_ENTRY_ACTIVITY;
+		status = read_activity(&c, activity, h, origin_ns, &e.activity);
 	} else if (json_object_get(object, "jouletap_recording")) {
 		status = jt__fail(err, JT_EINVAL, where,
 		                  "another recording begins here: replay them one at a time");

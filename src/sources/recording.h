@@ -19,7 +19,13 @@ struct jt_recording_head {
 	size_t n_domains;
 };
 
-enum jt_entry_kind { JT_ENTRY_SAMPLE, JT_ENTRY_SPAN };
+enum jt_entry_kind { JT_ENTRY_SAMPLE, JT_ENTRY_SPAN, JT_ENTRY_ACTIVITY };
+
+/* What a domain was told; before the sample that closes the step it belongs to, as then. */
+struct jt_domain_activity {
+	uint32_t domain;
+	struct jt_activity change;
+};
 
 /* Every other line. */
 struct jt_entry {
@@ -27,6 +33,7 @@ struct jt_entry {
 	union {
 		struct jt_sample sample;
 		struct jt_span span;
+		struct jt_domain_activity activity;
 	};
 };
 
@@ -39,6 +46,8 @@ void jt__recording_put_head(struct jt_buf *b, uint64_t start_unix_ns,
 void jt__recording_put_sample(struct jt_buf *b, uint64_t origin_ns, const char *domain,
                               const struct jt_sample *s);
 void jt__recording_put_span(struct jt_buf *b, uint64_t origin_ns, const struct jt_span *s);
+void jt__recording_put_activity(struct jt_buf *b, uint64_t origin_ns, const char *domain,
+                                const struct jt_activity *change);
 
 /*
  * A line of @n bytes without its newline. @where is "FILE:LINE" for the error, which names the

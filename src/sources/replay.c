@@ -11,6 +11,7 @@
 #include "sources/replay.h"
 #include "sources/smilog.h"
 #include "sources/source.h"
+#include "timeline/learn.h"
 
 #define LOG_MODULE "replay"
 #define READ_SIZE ((size_t)64 << 10)
@@ -203,66 +204,41 @@ static const char *gpu_kinds(char *out, size_t size)
 	return out;
 }
 
-/*
- * A word such as "A100", "RTX3090" or "GH200" in the file's name. The shape is
- * checked because the table of boards looks for "T4" anywhere, also in "part4".
- */
-static const struct jt_sensor *sensor_of_word(const char *word, size_t n)
+/* A letter or three and one digit, as "a2" or "p4": too common in names, but in the first place. */
+static bool is_vague(const char *word, size_t n)
 {
-	char text[16];
-	size_t letters = 0, digits = 0;
-
-	while (letters < n && isalpha((unsigned char)word[letters]))
-		letters++;
-	while (letters + digits < n && isdigit((unsigned char)word[letters + digits]))
-		digits++;
-	if (letters < 1 || letters > 3 || digits < 2 || digits > 4 || n > letters + digits + 3 ||
-	    !jt__copy_text(text, sizeof(text), word, n))
-		return NULL;
-	return jt_sensor_of_gpu(text);
+	return n >= 2 && n <= 4 && isdigit((unsigned char)word[n - 1]) &&
+	       isalpha((unsigned char)word[n - 2]);
 }
 
+/* "A100_run.csv", "TitanXp-1.csv", "log RTX 3090.csv". */
 static const struct jt_sensor *sensor_of_file(const char *name)
 {
-	while (*name) {
-		const struct jt_sensor *s;
-		size_t n = strcspn(name, "_-. ");
+	char words[256] = "";
 
-		s = sensor_of_word(name, n);
-		if (s)
-			return s;
-		name += n + (name[n] != '\0');
+	for (const char *p = name; *p;) {
+		size_t n = strcspn(p, "_-. "), end = strlen(words);
+
+		if (end + n + 2 > sizeof(words))
+			break;
+		if (p == name || !is_vague(p, n))
+			snprintf(words + end, sizeof(words) - end, "%.*s ", (int)n, p);
+		p += n + (p[n] != '\0');
 	}
-	return NULL;
-}
-
-/*
- * Volta and Pascal update each 20 ms, all others each 100 ms: a log polled often enough that
- * changes more than 25 times a second is one of theirs. The others cannot be told apart by it.
- */
-static const struct jt_sensor *sensor_of_data(const struct jt_smilog_gpu *g)
-{
-	uint64_t ns = g->n_rows ? g->last_ns - g->first_ns : 0;
-
-	if (ns < JT_NS_PER_S || g->n_changes * JT_NS_PER_S / 25 < ns)
-		return NULL;
-	return jt_sensor_find("volta");
+	return jt_sensor_of_gpu(words);
 }
 
 static void choose_sensor(struct jt_replay *r, struct jt_smilog_gpu *g, const char *file_name)
 {
 	const struct jt_sensor *s = jt_sensor_of_gpu(g->info.device);
-	char kinds[96];
 
 	if (!s)
 		s = sensor_of_file(file_name);
-	if (!s)
-		s = sensor_of_data(g);
 	if (!s) {
 		s = jt_sensor_find("gpu");
 		snprintf(g->info.missing, sizeof(g->info.missing),
-		         "kind of GPU unknown, so the bounds are wide; try: --sensor KIND (%s)",
-		         gpu_kinds(kinds, sizeof(kinds)));
+		         "kind of GPU unknown, so the bounds are wide; try: --sensor KIND "
+		         "('jouletap devices --sensors' lists them)");
 		log_warn("%s: %s: %s", r->base, g->info.name, g->info.missing);
 	}
 	g->info.sensor = *s;
@@ -404,7 +380,7 @@ int jt__replay_open(const char *path, const char *sensor, struct jt_replay **ret
 {
 	const struct jt_sensor *forced = sensor ? jt_sensor_find(sensor) : NULL;
 	const char *name = strcmp(path, "-") == 0 ? "stdin" : base_name(path);
-	char kinds[96];
+	char kinds[160];
 	struct jt_replay *r;
 	int status;
 
@@ -464,25 +440,75 @@ uint64_t jt__replay_zero_unix_ns(const struct jt_replay *r)
 
 /* -- all at once -- */
 
-static int keep(struct jt_tracks *ts, const struct jt_sample *sample, struct jt_error *err)
+/* Room for one more in an array of @n; JT_ENOMEM. */
+static int grow(void *array, size_t n, size_t *capacity, size_t size, struct jt_error *err)
+{
+	size_t wanted = *capacity ? 2 * *capacity : 64;
+	void *more;
+
+	if (n < *capacity)
+		return JT_OK;
+	more = jt__realloc(*(void **)array, wanted, size);
+	if (!more)
+		return jt__fail(err, JT_ENOMEM, LOG_MODULE, "no memory for %zu lines", wanted);
+	*(void **)array = more;
+	*capacity = wanted;
+	return JT_OK;
+}
+
+static int keep_sample(struct jt_tracks *ts, const struct jt_sample *sample, struct jt_error *err)
 {
 	struct jt_track *t = &ts->tracks[sample->domain];
+	int status = grow(&t->samples, t->n, &t->capacity, sizeof(*t->samples), err);
 
-	if (ts->n_samples++ == JT_REPLAY_MAX_SAMPLES)
-		return jt__fail(err, JT_ELIMIT, LOG_MODULE, "more than %zu samples",
-		                JT_REPLAY_MAX_SAMPLES);
-	if (t->n == t->capacity) {
-		size_t capacity = t->capacity ? 2 * t->capacity : 64;
-		struct jt_sample *more = jt__realloc(t->samples, capacity, sizeof(*more));
-
-		if (!more)
-			return jt__fail(err, JT_ENOMEM, LOG_MODULE, "no memory for %zu samples",
-			                capacity);
-		t->samples = more;
-		t->capacity = capacity;
-	}
+	if (status < 0)
+		return status;
 	t->samples[t->n++] = *sample;
 	t->info.valid |= sample->valid;
+	return JT_OK;
+}
+
+static int keep_change(struct jt_tracks *ts, const struct jt_domain_activity *a,
+                       struct jt_error *err)
+{
+	struct jt_track *t = &ts->tracks[a->domain];
+	int status =
+		grow(&t->changes, t->n_changes, &t->changes_capacity, sizeof(*t->changes), err);
+
+	if (status < 0)
+		return status;
+	t->changes[t->n_changes++] = (struct jt_track_change){ a->change, t->n };
+	return JT_OK;
+}
+
+static int keep(struct jt_tracks *ts, const struct jt_entry *e, struct jt_error *err)
+{
+	if (e->kind == JT_ENTRY_SPAN)
+		return JT_OK;
+	if (ts->n_entries++ == JT_REPLAY_MAX_ENTRIES)
+		return jt__fail(err, JT_ELIMIT, LOG_MODULE, "more than %zu samples and changes",
+		                JT_REPLAY_MAX_ENTRIES);
+	return e->kind == JT_ENTRY_SAMPLE ? keep_sample(ts, &e->sample, err)
+	                                  : keep_change(ts, &e->activity, err);
+}
+
+/* The readings know better than the table what their sensor does; a counter needs no such help. */
+static int learn_sensor(const struct jt_replay *r, struct jt_track *t, struct jt_error *err)
+{
+	struct jt_sensor *s = &t->info.sensor;
+	int learned = jt__learn_sensor(t->samples, t->n, s);
+
+	if (learned < 0)
+		return jt__fail(err, learned, LOG_MODULE, "no memory to look at %zu samples", t->n);
+	if (learned & JT_LEARNED_UPDATE)
+		log_warn("%s: %s: the readings change every %.3g ms, not as often as those of '%s' "
+		         "do",
+		         r->base, t->info.name, (double)s->update_ns * 1e-6, s->name);
+	if (learned & JT_LEARNED_SHAPE)
+		log_warn("%s: %s: the readings follow the load in another way than those of '%s' "
+		         "do: "
+		         "taken as they are",
+		         r->base, t->info.name, s->name);
 	return JT_OK;
 }
 
@@ -499,12 +525,16 @@ static int load(struct jt_tracks *ts, struct jt_replay *r, struct jt_error *err)
 	for (size_t i = 0; i < ts->n_tracks; i++)
 		ts->tracks[i].info = *jt__replay_domain(r, i);
 	while ((status = jt__replay_next(r, &e, err)) == JT_OK) {
-		if (e.kind == JT_ENTRY_SAMPLE)
-			status = keep(ts, &e.sample, err);
+		status = keep(ts, &e, err);
 		if (status < 0)
 			return status;
 	}
-	return status == JT_EAGAIN ? JT_OK : status;
+	if (status != JT_EAGAIN)
+		return status;
+	status = JT_OK;
+	for (size_t i = 0; i < ts->n_tracks && status == JT_OK; i++)
+		status = learn_sensor(r, &ts->tracks[i], err);
+	return status;
 }
 
 int jt__replay_load(const char *path, const char *sensor, struct jt_tracks *ret_tracks,
@@ -525,10 +555,24 @@ int jt__replay_load(const char *path, const char *sensor, struct jt_tracks *ret_
 	return status;
 }
 
+void jt__track_play(const struct jt_track *t, struct jt_timeline *tl)
+{
+	size_t n_noted = 0;
+
+	for (size_t i = 0; i < t->n; i++) {
+		while (n_noted < t->n_changes && t->changes[n_noted].n_before <= i)
+			jt_timeline_note(tl, &t->changes[n_noted++].change);
+		jt_timeline_add(tl, &t->samples[i]);
+	}
+	jt_timeline_finish(tl);
+}
+
 void jt__tracks_fini(struct jt_tracks *ts)
 {
-	for (size_t i = 0; i < ts->n_tracks; i++)
+	for (size_t i = 0; i < ts->n_tracks; i++) {
 		jt__free(ts->tracks[i].samples);
+		jt__free(ts->tracks[i].changes);
+	}
 	jt__free(ts->tracks);
 	*ts = (struct jt_tracks){ 0 };
 }

@@ -38,14 +38,23 @@ uint64_t jt__replay_zero_unix_ns(const struct jt_replay *r);
 /* JT_EAGAIN at the end, where a warning says what was left out. */
 int jt__replay_next(struct jt_replay *r, struct jt_entry *ret_entry, struct jt_error *err);
 
-#define JT_REPLAY_MAX_SAMPLES ((size_t)1 << 24)
+#define JT_REPLAY_MAX_ENTRIES ((size_t)1 << 24)
 
-/* All samples of one domain in the order of the file. */
+/* A change of activity, and the number of samples that came before it. */
+struct jt_track_change {
+	struct jt_activity change;
+	size_t n_before;
+};
+
+/* All samples of one domain in the order of the file, and what it was told. */
 struct jt_track {
 	struct jt_domain info;
 	struct jt_sample *samples;
 	size_t n;
 	size_t capacity;
+	struct jt_track_change *changes;
+	size_t n_changes;
+	size_t changes_capacity;
 	size_t next; /* where the source `replay` is */
 };
 
@@ -53,15 +62,18 @@ struct jt_track {
 struct jt_tracks {
 	struct jt_track *tracks;
 	size_t n_tracks;
-	size_t n_samples;
+	size_t n_entries;      /* samples and changes */
 	uint64_t zero_unix_ns; /* as jt__replay_zero_unix_ns() */
 };
 
 /*
- * As jt__replay_open(); JT_ELIMIT beyond JT_REPLAY_MAX_SAMPLES. Nothing is left to free on failure.
+ * As jt__replay_open(); JT_ELIMIT beyond JT_REPLAY_MAX_ENTRIES. Nothing is left to free on failure.
  */
 int jt__replay_load(const char *path, const char *sensor, struct jt_tracks *ret_tracks,
                     struct jt_error *err);
 void jt__tracks_fini(struct jt_tracks *ts);
+
+/* All of a track into a new timeline of its sensor; samples out of order are counted there. */
+void jt__track_play(const struct jt_track *t, struct jt_timeline *tl);
 
 #endif

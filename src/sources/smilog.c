@@ -97,10 +97,8 @@ void jt__smilog_rewind(struct jt_smilog *l)
 {
 	l->n_columns = 0;
 	l->n_backwards = l->n_notices = 0;
-	for (size_t i = 0; i < l->n_gpus; i++) {
+	for (size_t i = 0; i < l->n_gpus; i++)
 		l->gpus[i].seen = false;
-		l->gpus[i].n_rows = l->gpus[i].n_changes = 0;
-	}
 }
 
 static struct cell trim(struct cell c)
@@ -463,18 +461,6 @@ static void fill(const struct row *r, const struct jt_sensor *sensor, struct jt_
 	set(s, r, REASONS, JT_HAS_REASONS, &s->reasons);
 }
 
-static void note_changes(struct jt_smilog_gpu *g, const struct row *r, uint64_t t_ns)
-{
-	enum column kind = r->has[DRAW] ? DRAW : INSTANT;
-
-	if (!g->n_rows++)
-		g->first_ns = t_ns;
-	if (!r->has[kind])
-		return;
-	g->n_changes += g->draw_mw != (uint32_t)r->value[kind];
-	g->draw_mw = (uint32_t)r->value[kind];
-}
-
 static int take_row(struct jt_smilog *l, const struct cell *cells, const char *where,
                     struct jt_sample *ret_sample, struct jt_error *err)
 {
@@ -498,7 +484,6 @@ static int take_row(struct jt_smilog *l, const struct cell *cells, const char *w
 	s.end_ns = s.begin_ns;
 	s.domain = (uint32_t)(g - l->gpus);
 	fill(&r, &g->info.sensor, &s);
-	note_changes(g, &r, s.begin_ns);
 	g->info.valid |= s.valid;
 	g->last_ns = s.begin_ns;
 	g->seen = true;

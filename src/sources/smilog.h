@@ -24,11 +24,7 @@ struct jt_smilog_gpu {
 	/* Its sensor decides what power.draw means; set it before the pass whose samples matter. */
 	struct jt_domain info;
 	bool seen; /* in this pass */
-	uint64_t first_ns;
 	uint64_t last_ns;
-	uint64_t n_rows;
-	uint64_t n_changes; /* of power.draw */
-	uint32_t draw_mw;
 };
 
 struct jt_smilog {

@@ -8,7 +8,9 @@
 #include "jouletap/source.h"
 
 extern const struct jt_source_ops jt__source_nvml;
+extern const struct jt_source_ops jt__source_amdgpu;
 extern const struct jt_source_ops jt__source_rapl;
+extern const struct jt_source_ops jt__source_hwmon;
 extern const struct jt_source_ops jt__source_cpumodel;
 extern const struct jt_source_ops jt__source_replay;
 
@@ -20,7 +22,7 @@ extern const struct jt_source_ops *const jt__sources[];
 
 struct jt_source_set; /* opaque: the opened sources and their domains */
 
-/* Why a source of the table gave no domains. */
+/* Why a source of the table gave no domains, or fewer than it has. */
 struct jt_source_absence {
 	const struct jt_source_ops *ops;
 	struct jt_error error;

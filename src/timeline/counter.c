@@ -1,23 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The counter is the truth where there is one. It moves in steps: a change of
- * value means that the sensor updated between two reads (locate.c says when),
- * and that everything up to this update is in the new value. So a knot stands at
- * each update, and E is not known beyond the last one until the next. Within the
- * step the instantaneous power field, where there is one, says where its energy was,
- * as far as it is known when the step ends: readings stand for a time that is half a window and
- * half a period past. Waiting for the rest would bring windows of 0.15 s from 2.0 to 1.7 % mean
- * error (bench/accuracy) and make every request final 62 ms later.
+ * The counter is the truth where there is one. It moves in steps: a change of value means that the
+ * sensor updated between two reads (locate.c says when), and that everything up to this update is
+ * in the new value. So a knot stands at each update, and E is not known beyond the last one until
+ * the next. Where within the step its energy was, shape.c finds out from what the domain was doing
+ * and from the instantaneous power field, as far as both are known when the step ends: the readings
+ * that stand for its last part come later, and nobody waits for them.
  *
- * It may wrap, restart or lie (a step that no power limit allows: whether it was a lie or a restart
- * the next value tells), or stop moving (after a while the time is closed without energy and
- * without coverage, so that nobody waits for ever).
+ * A counter may wrap, restart or lie (a step that no power limit allows: whether it was a lie or a
+ * restart the next value tells), or stop moving (after a while the time is closed without energy
+ * and without coverage, so that nobody waits for ever).
  */
 #include <math.h>
 #include "timeline/knots.h"
 
-#define STALL_PERIODS 20                /* a counter that has not moved for so long is stuck, … */
-#define STALL_MIN_NS (2 * JT_NS_PER_S)  /* … but not before this */
+#define STALL_PERIODS 20               /* a counter that has not moved for so long is stuck, … */
+#define STALL_MIN_NS (2 * JT_NS_PER_S) /* … but not before this */
+#define SCATTER_SDS 2.5
+#define FLUCTUATION 0.03                /* of the power: what engine steps do to it */
+#define CHANGE_MS 8.0                   /* how far off a change of activity may be */
 #define CROSS_MIN_NS (10 * JT_NS_PER_S) /* too little to compare before this */
 #define CROSS_HALF_NS (60 * JT_NS_PER_S)
 
@@ -100,28 +101,48 @@ static void begin_counter(struct jt_timeline *tl, uint64_t t_ns, uint64_t edge_n
 	jt__begin_at(tl, tl->located_ns, tl->first_edge_ns);
 }
 
-/* Knots between the last one and @end, where the power readings show that it changed. */
-static void append_shape(struct jt_timeline *tl, const struct jt_knot *end)
+/*
+ * What may belong to a piece or to its neighbours: its scatter, what fluctuates faster than anybody
+ * sees, and the difference to its neighbours for as long as the change between them may be off.
+ * Without an explanation anything that is possible.
+ */
+static double loose_uj(const struct jt_shape *s, size_t i, uint32_t high_mw)
+{
+	const struct jt_piece *p = &s->pieces[i];
+	double length_ms = (double)(p->end_ns - p->begin_ns) * 1e-6, steps_mw = 0;
+
+	if (!s->noted || s->surprised)
+		return length_ms * high_mw * 2;
+	if (i > 0)
+		steps_mw += fabs(p->power_mw - p[-1].power_mw);
+	if (i + 1 < s->n)
+		steps_mw += fabs(p->power_mw - p[1].power_mw);
+	return length_ms * (SCATTER_SDS * p->sd_mw + FLUCTUATION * p->power_mw) +
+	       steps_mw * CHANGE_MS;
+}
+
+/* Knots from the last one to @end: where in the step its energy was. */
+static void append_step(struct jt_timeline *tl, struct jt_knot *end)
 {
 	const struct jt_knot begin = *jt__last_knot(tl);
-	uint64_t from = jt__shape_at(&tl->shape, begin.t_ns);
-	uint64_t whole = jt__shape_at(&tl->shape, end->t_ns) - from;
+	const struct jt_shape *s = &tl->shape;
+	double uj = 0, loose = 0;
 
-	for (size_t i = 0; i < tl->shape.n && whole; i++) {
-		const struct jt_shape_point *p = &tl->shape.points[i];
-		struct jt_knot k = *end;
+	jt__shape_step(&tl->shape, begin.t_ns, end->t_ns, end->e_uj - begin.e_uj);
+	for (size_t i = 0; i < s->n; i++) {
+		const struct jt_piece *p = &s->pieces[i];
+		struct jt_knot k = jt__knot_between(&begin, end, p->end_ns);
 
-		if (p->t_ns <= begin.t_ns || p->t_ns >= end->t_ns)
-			continue;
-		k.t_ns = p->t_ns;
-		k.e_uj = begin.e_uj + (uint64_t)((unsigned __int128)(end->e_uj - begin.e_uj) *
-		                                 (p->uj - from) / whole);
-		k.covered_ns = begin.covered_ns +
-		               (end->covered_ns > begin.covered_ns ? p->t_ns - begin.t_ns : 0);
+		uj += p->power_mw * (double)(p->end_ns - p->begin_ns) * 1e-6;
+		loose += loose_uj(s, i, end->high_mw);
+		k.e_uj = JT_MIN(begin.e_uj + (uint64_t)uj, end->e_uj);
+		k.loose_uj = begin.loose_uj + (uint64_t)loose;
 		k.shaped = true;
-		jt__append(tl, &k);
+		if (i + 1 < s->n)
+			jt__append(tl, &k);
 	}
-	jt__shape_forget(&tl->shape, end->t_ns);
+	end->loose_uj = begin.loose_uj + (uint64_t)loose;
+	jt__append(tl, end);
 }
 
 static uint32_t highest_mw(const struct jt_timeline *tl, const struct jt_sample *s)
@@ -180,8 +201,7 @@ static void believe(struct jt_timeline *tl, const struct jt_sample *s, uint64_t 
 		k.covered_ns += t - last;
 	else
 		tl->stats.uncovered_ns += t - last;
-	append_shape(tl, &k);
-	jt__append(tl, &k);
+	append_step(tl, &k);
 	tl->located_ns = t;
 	tl->changed_ns = tl->counter_begin_ns;
 	tl->counter_uj = s->energy_uj;
@@ -232,6 +252,16 @@ static void suspect(struct jt_timeline *tl, const struct jt_sample *s)
 	tl->suspect_begin_ns = s->begin_ns;
 }
 
+/* Where nobody knows which update it was, the next reading brings both. Once: it may know no more.
+ */
+static bool wait_for_the_next(struct jt_timeline *tl, const struct jt_sample *s)
+{
+	uint64_t after = JT_MAX(tl->counter_begin_ns, earliest_update_ns(tl, s));
+
+	tl->doubted = !tl->doubted && jt__locator_doubts(&tl->locator, after, s->end_ns);
+	return tl->doubted;
+}
+
 void jt__add_counter(struct jt_timeline *tl, const struct jt_sample *s)
 {
 	uint64_t delta = 0;
@@ -250,6 +280,8 @@ void jt__add_counter(struct jt_timeline *tl, const struct jt_sample *s)
 	tl->stats.n_rejected += tl->has_suspect;
 	tl->has_suspect = false;
 	if (s->energy_uj != tl->counter_uj) {
+		if (wait_for_the_next(tl, s))
+			return;
 		believe(tl, s, delta, true);
 		cross_check(tl, delta, tl->located_ns);
 	}

@@ -12,13 +12,17 @@
 struct jt_knot {
 	uint64_t t_ns;
 	uint64_t e_uj;
-	uint64_t covered_ns; /* time that the sensor saw */
-	uint64_t derived_ns; /* time known from integrated power only */
-	uint64_t late_uj;    /* used in time that was closed before it was known: not in E, but not
-	                        lost */
-	uint64_t unseen_uj;  /* what the unseen part of the time may have added or not, at most */
-	uint64_t edge_ns;    /* how far off t_ns may be */
-	uint32_t low_mw;     /* the power range around here; 0..max where only a counter is known */
+	uint64_t covered_ns;  /* time that the sensor saw */
+	uint64_t derived_ns;  /* time known from integrated power only */
+	uint64_t late_uj;     /* used in time that was closed before it was known: not in E, but not
+	                         lost */
+	uint64_t unseen_uj;   /* what the unseen part of the time may have added or not, at most */
+	uint64_t restless_uj; /* the same, had the power been anywhere in its range when nobody
+	                         looked */
+	uint64_t loose_uj; /* inside steps: of what was before, how much may have been after, or the
+	                      other way round */
+	uint64_t edge_ns;  /* how far off t_ns may be */
+	uint32_t low_mw;   /* the power range around here; 0..max where only a counter is known */
 	uint32_t high_mw;
 	bool shaped; /* inside a counter step: E here is an estimate between its two ends */
 };
@@ -29,6 +33,7 @@ struct jt_timeline {
 
 	/* A ring of knots, oldest first; index i is knots[(first + i) % capacity]. */
 	struct jt_knot *knots;
+	size_t max_knots;
 	size_t capacity;
 	size_t first;
 	size_t n;
@@ -44,6 +49,7 @@ struct jt_timeline {
 	uint64_t changed_ns;       /* it was updated after this, … */
 	uint64_t located_ns;       /* … about here */
 	uint64_t first_edge_ns;    /* of the first value: plus or minus */
+	bool doubted;              /* a new value waits for the next */
 
 	/* a value that cannot follow the last one: a lie, or the first after a restart; the next
 	 * one tells */
@@ -57,11 +63,15 @@ struct jt_timeline {
 	/* power readings; held from one to the next */
 	bool has_power;
 	uint32_t power_mw;
-	uint64_t power_ns; /* middle of the last reading */
-	uint64_t power_changed_ns;
-	uint64_t interval_ns;   /* typical time between readings */
-	double low_mw, high_mw; /* decaying envelope */
-	uint64_t integral_uj;   /* of the held readings since the beginning */
+	uint32_t reading_mw;       /* the same, before a filter was taken out */
+	uint32_t jumps_mw[2];      /* by which the power changed last, and before that */
+	uint64_t power_ns;         /* middle of the last reading */
+	uint64_t power_changed_ns; /* it has been what it is since then */
+	uint64_t interval_ns;      /* typical time between readings */
+	double low_mw, high_mw;    /* decaying envelope */
+	double unrest;             /* decaying sum of squares of changes that went on */
+	double owed_uj;            /* of a filtered reading that falls too fast to be true */
+	uint64_t integral_uj;      /* of the held readings since the beginning */
 
 	/* cross-check, since the last half-life */
 	bool cross_lost;        /* one of both has missed a part since the last update */
@@ -90,6 +100,9 @@ struct jt_knot jt__next_knot(struct jt_timeline *tl, uint64_t t_ns);
 /* Time passed, and nothing is known of it. */
 void jt__append_uncovered(struct jt_timeline *tl, uint64_t t_ns);
 
+/* window.c: all of a knot's sums, at @t_ns between two. */
+struct jt_knot jt__knot_between(const struct jt_knot *a, const struct jt_knot *b, uint64_t t_ns);
+
 /* counter.c */
 void jt__add_counter(struct jt_timeline *tl, const struct jt_sample *s);
 /* Nobody waits for ever for a counter that has stopped. */
@@ -100,5 +113,13 @@ void jt__add_power(struct jt_timeline *tl, const struct jt_sample *s);
 /* A stretch of which a part, @seen, was seen, up to @t_ns: a straight line goes on where the power
  * did not change. */
 void jt__append_power(struct jt_timeline *tl, uint64_t t_ns, uint64_t uj, double seen);
+
+/* blur.c: how far off E at @k may be, which lies after knot @i, within a stretch known from power.
+ */
+double jt__blur_edge_uj(const struct jt_timeline *tl, size_t i, const struct jt_knot *k);
+/* How far off the energy from @a to @b may be; @later is a knot up to so much after @b. */
+#define JT_BLUR_AROUND_NS (10 * JT_NS_PER_S)
+double jt__blur_restless_uj(struct jt_timeline *tl, const struct jt_knot *a,
+                            const struct jt_knot *b, const struct jt_knot *later);
 
 #endif

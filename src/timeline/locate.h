@@ -3,18 +3,22 @@
 #define JT_LOCATE_H
 /*
  * When did a periodic sensor update? A poll only tells that it happened since
- * the last poll; successive updates are one period apart, so their brackets
- * narrow each other. Pure.
+ * the last poll; but updates are one period apart, so where they were before tells
+ * where in this bracket the new one is likely to be. Pure.
  */
+#include <stdbool.h>
 #include <stdint.h>
 
 struct jt_locator {
-	uint64_t nominal_ns;               /* the period to expect */
-	uint64_t jitter_ns;                /* how far two updates may be from whole periods apart */
-	uint64_t lo_ns, hi_ns;             /* bracket of the last update; hi 0: none yet */
-	uint64_t first_lo_ns, first_hi_ns; /* of the update that the period is measured from */
-	uint64_t n;                        /* periods since then */
-	uint64_t period_lo_ns, period_hi_ns;
+	double nominal_ns; /* the period to expect, within 10 % */
+	uint64_t grid_ns;  /* where the last update should have been, were there no jitter; 0: none
+	                      yet */
+	uint64_t n;        /* updates located one from the other */
+	unsigned n_confirmed; /* predictions in a row that narrow brackets agreed with */
+	double rest_ns;       /* below 1 ns: belongs to grid_ns */
+	double period_ns;
+	double var_grid, cov, var_period; /* of both, ns² */
+	double jitter_ns; /* how far a single update is from the grid: standard deviation */
 };
 
 void jt__locator_init(struct jt_locator *l, uint64_t nominal_period_ns);
@@ -23,8 +27,14 @@ void jt__locator_init(struct jt_locator *l, uint64_t nominal_period_ns);
 uint64_t jt__locator_longest_ns(const struct jt_locator *l);
 
 /*
+ * The bracket has room for several updates, and the last is expected so close to its end that
+ * nobody knows whether it is in there: a period of error. A later reading tells.
+ */
+bool jt__locator_doubts(const struct jt_locator *l, uint64_t after_ns, uint64_t until_ns);
+
+/*
  * The value changed after @after_ns and not later than @until_ns. Returns the best guess of the
- * instant of the (last) update in there, and how far off it may be.
+ * instant of the (last) update in there, never outside of it, and how far off it may be.
  */
 uint64_t jt__locator_update(struct jt_locator *l, uint64_t after_ns, uint64_t until_ns,
                             uint64_t *ret_edge_ns);

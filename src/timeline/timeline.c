@@ -6,6 +6,8 @@
  */
 #include "timeline/knots.h"
 
+#define FIRST_KNOTS 64
+
 int jt_timeline_new(const struct jt_sensor *sensor, size_t max_knots, struct jt_timeline **ret_tl,
                     struct jt_error *err)
 {
@@ -16,15 +18,17 @@ int jt_timeline_new(const struct jt_sensor *sensor, size_t max_knots, struct jt_
 	tl = jt__alloc(1, sizeof(*tl));
 	if (!tl)
 		return jt__fail(err, JT_ENOMEM, "timeline", "out of memory");
-	tl->knots = jt__alloc(max_knots, sizeof(*tl->knots));
+	tl->max_knots = max_knots;
+	tl->capacity = JT_MIN(max_knots, FIRST_KNOTS);
+	tl->knots = jt__alloc(tl->capacity, sizeof(*tl->knots));
 	if (!tl->knots) {
 		jt__free(tl);
-		return jt__fail(err, JT_ENOMEM, "timeline", "no memory for %zu knots", max_knots);
+		return jt__fail(err, JT_ENOMEM, "timeline", "out of memory");
 	}
-	tl->capacity = max_knots;
 	tl->sensor = *sensor;
 	tl->stats.valid = 1;
 	jt__locator_init(&tl->locator, sensor->update_ns);
+	jt__shape_init(&tl->shape, sensor);
 	*ret_tl = tl;
 	return JT_OK;
 }
@@ -42,8 +46,24 @@ struct jt_knot *jt__last_knot(struct jt_timeline *tl)
 	return &tl->knots[(tl->first + tl->n - 1) % tl->capacity];
 }
 
+/* As long as there is memory; else the oldest go earlier. */
+static void grow(struct jt_timeline *tl)
+{
+	size_t capacity = JT_MIN(2 * tl->capacity, tl->max_knots);
+	struct jt_knot *knots;
+
+	if (tl->n < tl->capacity || tl->first || capacity == tl->capacity)
+		return;
+	knots = jt__realloc(tl->knots, capacity, sizeof(*knots));
+	if (!knots)
+		return;
+	tl->knots = knots;
+	tl->capacity = capacity;
+}
+
 void jt__append(struct jt_timeline *tl, const struct jt_knot *k)
 {
+	grow(tl);
 	/* E of a shaped knot is only known by the located ones around it: they go together */
 	while (tl->n == tl->capacity || (tl->n && jt__knot(tl, 0)->shaped)) {
 		tl->first = (tl->first + 1) % tl->capacity;
@@ -79,6 +99,11 @@ void jt__begin_at(struct jt_timeline *tl, uint64_t t_ns, uint64_t edge_ns)
 	jt__append(tl, &(struct jt_knot){ .t_ns = t_ns,
 	                                  .edge_ns = edge_ns,
 	                                  .high_mw = tl->sensor.max_power_mw });
+}
+
+void jt_timeline_note(struct jt_timeline *tl, const struct jt_activity *change)
+{
+	jt__shape_note(&tl->shape, change);
 }
 
 int jt_timeline_add(struct jt_timeline *tl, const struct jt_sample *s)

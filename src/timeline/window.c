@@ -2,14 +2,14 @@
 /*
  * Questions to E(t). The bound of a window has four parts:
  *
- *   gain     the sensor's tolerance, proportional to the energy, edges included
+ *   gain     the sensor's tolerances: proportional to the energy, edges included, and to the time
  *   edges    at each end of the window: of the inside of a counter step only the
  *            total is known, so that with power between 0 and p_max the energy used by then
  *            lies between total - p_max·(time to its end) and p_max·(time from its
  *            beginning), whatever shape was assumed; and the step's own ends are located only
  *            so well: p_max for that time
- *   unseen   of power readings that see part of the time: the range of power
- *            around there, for the time not seen
+ *   unseen   of power readings that see part of the time, for the rest (power.c, blur.c); at the
+ *            edges, for as long as they blur
  *   step     of the counter, at each end
  */
 #include <string.h>
@@ -58,8 +58,7 @@ static bool find_knots(struct jt_timeline *tl, uint64_t t_ns, const struct jt_kn
 	return true;
 }
 
-/* All of a knot's sums, at @t_ns between two. */
-static struct jt_knot interpolate(const struct jt_knot *a, const struct jt_knot *b, uint64_t t_ns)
+struct jt_knot jt__knot_between(const struct jt_knot *a, const struct jt_knot *b, uint64_t t_ns)
 {
 	uint64_t part = t_ns - a->t_ns, whole = b->t_ns - a->t_ns;
 
@@ -69,6 +68,8 @@ static struct jt_knot interpolate(const struct jt_knot *a, const struct jt_knot 
 		.covered_ns = between(a->covered_ns, b->covered_ns, part, whole),
 		.derived_ns = between(a->derived_ns, b->derived_ns, part, whole),
 		.unseen_uj = between(a->unseen_uj, b->unseen_uj, part, whole),
+		.restless_uj = between(a->restless_uj, b->restless_uj, part, whole),
+		.loose_uj = between(a->loose_uj, b->loose_uj, part, whole),
 		.late_uj = between(a->late_uj, b->late_uj, part, whole),
 	};
 }
@@ -79,7 +80,7 @@ static struct jt_knot at(struct jt_timeline *tl, uint64_t t_ns)
 	const struct jt_knot *a, *b;
 
 	if (find_knots(tl, t_ns, &a, &b))
-		return interpolate(a, b, t_ns);
+		return jt__knot_between(a, b, t_ns);
 	if (!tl->n)
 		return (struct jt_knot){ 0 };
 	return *jt__knot(tl, t_ns <= jt__knot(tl, 0)->t_ns ? 0 : tl->n - 1);
@@ -95,16 +96,17 @@ static double edge_between(const struct jt_knot *a, const struct jt_knot *b,
                            const struct jt_knot *k)
 {
 	double located_ns = (double)JT_MAX(a->edge_ns, b->edge_ns), high_w = b->high_mw * 1e-6;
-	double whole, so_far, most, least;
+	double step_ns = (double)(b->t_ns - a->t_ns), whole, so_far, most, least, worst, loose;
 
-	if (b->derived_ns >
-	    a->derived_ns) /* power: the range around here, for as long as the sensor blurs */
-		return located_ns * (b->high_mw - b->low_mw) * 1e-6;
 	whole = (double)(b->e_uj - a->e_uj);
 	so_far = (double)(k->e_uj - a->e_uj);
 	most = JT_MIN((double)(k->t_ns - a->t_ns) * high_w, whole);
 	least = whole - JT_MIN((double)(b->t_ns - k->t_ns) * high_w, whole);
-	return JT_MAX(JT_MAX(most - so_far, so_far - least), 0) + located_ns * high_w;
+	worst = JT_MAX(JT_MAX(most - so_far, so_far - least), 0);
+	loose = (double)JT_MIN(k->loose_uj - a->loose_uj, b->loose_uj - k->loose_uj);
+	if ((double)(b->loose_uj - a->loose_uj) < step_ns * high_w) /* explained */
+		high_w = JT_MIN(high_w, 2 * whole / step_ns);
+	return JT_MIN(worst, loose) + located_ns * high_w;
 }
 
 /* The same, given the segment that find_knots() has found last. */
@@ -112,6 +114,8 @@ static double edge_in(const struct jt_timeline *tl, const struct jt_knot *k)
 {
 	size_t a = tl->cursor, b = tl->cursor + 1;
 
+	if (jt__knot(tl, b)->derived_ns > jt__knot(tl, a)->derived_ns)
+		return jt__blur_edge_uj(tl, a, k);
 	while (a > 0 && jt__knot(tl, a)->shaped)
 		a--;
 	while (b + 1 < tl->n && jt__knot(tl, b)->shaped)
@@ -126,7 +130,7 @@ static double edge_uj(struct jt_timeline *tl, uint64_t t_ns)
 
 	if (!find_knots(tl, t_ns, &a, &b))
 		return 0;
-	k = interpolate(a, b, t_ns);
+	k = jt__knot_between(a, b, t_ns);
 	return edge_in(tl, &k);
 }
 
@@ -134,7 +138,7 @@ void jt__timeline_probe(struct jt_timeline *tl, uint64_t t_ns, struct jt_probe *
 {
 	const struct jt_knot *a, *b;
 	bool inside = find_knots(tl, t_ns, &a, &b);
-	struct jt_knot k = inside ? interpolate(a, b, t_ns) : at(tl, t_ns);
+	struct jt_knot k = inside ? jt__knot_between(a, b, t_ns) : at(tl, t_ns);
 
 	*ret_probe = (struct jt_probe){ .e_uj = k.e_uj,
 		                        .covered_ns = k.covered_ns,
@@ -189,6 +193,12 @@ int jt_timeline_window(struct jt_timeline *tl, uint64_t begin_ns, uint64_t end_n
 		                                        (double)(end_ns - begin_ns));
 	bound = edge_uj(tl, from) + edge_uj(tl, to);
 	bound += ((double)ret_interval->energy_uj + bound) * tl->sensor.gain_ppm * 1e-6;
+	bound += (double)(to - from) * 1e-6 * tl->sensor.offset_mw;
+	if (b.derived_ns > a.derived_ns) {
+		struct jt_knot later = at(tl, JT_MIN(to + JT_BLUR_AROUND_NS, closed));
+
+		bound += jt__blur_restless_uj(tl, &a, &b, &later);
+	}
 	bound += (double)(b.unseen_uj - a.unseen_uj) + 2.0 * tl->sensor.step_uj;
 	ret_interval->bound_uj = (uint64_t)(bound + 0.5);
 	return JT_OK;

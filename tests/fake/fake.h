@@ -10,6 +10,12 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A request as it is reported, not as it was: see truth_report(). Prefill up to first_ns. */
+struct fake_request {
+	uint64_t begin_ns, first_ns, end_ns;
+	int reported; /* 0: nobody is told */
+};
+
 /* clang-format off */
 #define FAKE_FUNCTIONS(X) \
 	X(void,     reset,         (void))                                /* back to one quiet GPU, real time */ \
@@ -18,6 +24,7 @@
 	X(uint64_t, now_ns,        (void))                                /* virtual time, or CLOCK_MONOTONIC */ \
 	X(double,   true_energy_j, (unsigned gpu, uint64_t from_ns, uint64_t to_ns)) /* on the clock of now_ns */ \
 	X(double,   true_power_w,  (unsigned gpu, uint64_t t_ns)) \
+	X(int,      request,       (unsigned gpu, uint64_t k, struct fake_request *ret_request)) /* 0: there is no k-th */ \
 	X(uint64_t, calls,         (const char *function))                /* of an NVML function so far */
 /* clang-format on */
 

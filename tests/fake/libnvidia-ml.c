@@ -19,11 +19,7 @@ static bool is_lost(const struct gpu *g)
 	return t_s >= g->lost_from_s && t_s < g->lost_to_s;
 }
 
-/*
- * Begins a call of @function for the GPU of @handle: machine.counts, delays, and says what it is to
- * answer. On SUCCESS the lock is held.
- */
-static int begin(void *handle, const char *function, struct gpu **ret_gpu)
+int fake_begin(void *handle, const char *function, struct gpu **ret_gpu)
 {
 	const struct rule *r;
 	struct gpu *g = NULL;
@@ -56,7 +52,7 @@ static int begin(void *handle, const char *function, struct gpu **ret_gpu)
 	return code;
 }
 
-static int end(int code)
+int fake_end(int code)
 {
 	pthread_mutex_unlock(&machine.lock);
 	return code;
@@ -87,7 +83,7 @@ int nvmlInit_v2(void)
 
 	pthread_mutex_lock(&machine.lock);
 	code = fake_load_environment();
-	return end(code == SUCCESS ? machine.init_code : code);
+	return fake_end(code == SUCCESS ? machine.init_code : code);
 }
 
 int nvmlShutdown(void)
@@ -99,7 +95,7 @@ int nvmlDeviceGetCount_v2(unsigned *count)
 {
 	pthread_mutex_lock(&machine.lock);
 	*count = machine.n_gpus;
-	return end(SUCCESS);
+	return fake_end(SUCCESS);
 }
 
 static int give_handle(struct gpu *g, void **handle)
@@ -114,9 +110,9 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **handle)
 {
 	pthread_mutex_lock(&machine.lock);
 	if (index >= machine.n_gpus)
-		return end(INVALID);
-	return end(give_handle(&machine.gpus[machine.reversed ? machine.n_gpus - 1 - index : index],
-	                       handle));
+		return fake_end(INVALID);
+	return fake_end(give_handle(
+		&machine.gpus[machine.reversed ? machine.n_gpus - 1 - index : index], handle));
 }
 
 int nvmlDeviceGetHandleByUUID(const char *uuid, void **handle)
@@ -125,13 +121,16 @@ int nvmlDeviceGetHandleByUUID(const char *uuid, void **handle)
 
 	pthread_mutex_lock(&machine.lock);
 	fake_count_call(__func__);
+	*handle = fake_instance_by_uuid(uuid);
+	if (*handle)
+		code = SUCCESS;
 	for (unsigned i = 0; i < machine.n_gpus; i++)
 		if (strcmp(machine.gpus[i].uuid, uuid) == 0)
 			code = give_handle(&machine.gpus[i], handle);
-	return end(code);
+	return fake_end(code);
 }
 
-static int give_text(const char *from, char *text, unsigned size)
+int fake_give_text(const char *from, char *text, unsigned size)
 {
 	if (strlen(from) >= size)
 		return SMALL;
@@ -139,35 +138,61 @@ static int give_text(const char *from, char *text, unsigned size)
 	return SUCCESS;
 }
 
+/* Of a GPU or of a MIG device. */
 int nvmlDeviceGetUUID(void *handle, char *text, unsigned size)
 {
 	struct gpu *g;
-	int code = begin(handle, __func__, &g);
+	unsigned compute;
+	const struct instance *in;
+	char uuid[96];
+	int code = NOT_FOUND;
 
-	return code == SUCCESS ? end(give_text(g->uuid, text, size)) : code;
+	pthread_mutex_lock(&machine.lock);
+	in = fake_instance_of(handle, &g, &compute);
+	if (in) {
+		fake_instance_uuid(g, in, compute, uuid);
+		code = fake_give_text(uuid, text, size);
+	}
+	pthread_mutex_unlock(&machine.lock);
+	if (in)
+		return code;
+	code = fake_begin(handle, __func__, &g);
+	return code == SUCCESS ? fake_end(fake_give_text(g->uuid, text, size)) : code;
 }
 
 int nvmlDeviceGetName(void *handle, char *text, unsigned size)
 {
 	struct gpu *g;
-	int code = begin(handle, __func__, &g);
+	unsigned compute;
+	const struct instance *in;
+	char name[160];
+	int code;
 
-	return code == SUCCESS ? end(give_text(g->name, text, size)) : code;
+	pthread_mutex_lock(&machine.lock);
+	in = fake_instance_of(handle, &g, &compute);
+	if (in)
+		snprintf(name, sizeof(name), "%s MIG %ug.%ugb", g->name, in->slices,
+		         in->slices * 10);
+	pthread_mutex_unlock(&machine.lock);
+	if (in)
+		return fake_give_text(name, text, size);
+	code = fake_begin(handle, __func__, &g);
+	return code == SUCCESS ? fake_end(fake_give_text(g->name, text, size)) : code;
 }
 
 int nvmlDeviceGetMigMode(void *handle, unsigned *current, unsigned *pending)
 {
 	struct gpu *g;
-	int code = begin(handle, __func__, &g);
+	int code = fake_begin(handle, __func__, &g);
 
 	if (code != SUCCESS)
 		return code;
 	*current = *pending = (unsigned)g->mig;
-	return end(SUCCESS);
+	return fake_end(SUCCESS);
 }
 
 /* A counter or power reading now, in mJ or mW; the code if this GPU has none. */
-static int figure(const struct gpu *g, unsigned field, uint64_t *ret_value)
+static int own_figure(const struct gpu *g, unsigned field, uint64_t *ret_value)
 {
 	const struct fake_sensor *s = &g->sensor;
 	double window_s = field == 185 ? s->avg_window_s : s->window_s;
@@ -184,74 +209,91 @@ static int figure(const struct gpu *g, unsigned field, uint64_t *ret_value)
 	return SUCCESS;
 }
 
+/* The module draws the GPU's and module_w more. Who has no module does not know the energy of
+ * scopes. */
+static int figure(const struct gpu *g, unsigned field, unsigned scope, uint64_t *ret_value)
+{
+	double more_w = g->module_w;
+	int code;
+
+	if (field != 191 && (scope == 0 || g->ignores_scope > 0))
+		return own_figure(g, field, ret_value);
+	if (more_w < 0 || scope > 1 || field == 83)
+		return NOT_SUPPORTED;
+	code = own_figure(g, field == 191 ? 83 : field, ret_value);
+	if (code == SUCCESS && scope == 1)
+		*ret_value += (uint64_t)(more_w * 1e3 * (field == 191 ? fake_now_s() : 1));
+	return code;
+}
+
 int nvmlDeviceGetTotalEnergyConsumption(void *handle, unsigned long long *mj)
 {
 	struct gpu *g;
-	int code = begin(handle, __func__, &g);
+	int code = fake_begin(handle, __func__, &g);
 	uint64_t value = 0;
 
 	if (code != SUCCESS)
 		return code;
-	code = figure(g, 83, &value);
+	code = figure(g, 83, 0, &value);
 	*mj = value;
-	return end(code);
+	return fake_end(code);
 }
 
 int nvmlDeviceGetPowerUsage(void *handle, unsigned *mw)
 {
 	struct gpu *g;
-	int code = begin(handle, __func__, &g);
+	int code = fake_begin(handle, __func__, &g);
 	uint64_t value = 0;
 
 	if (code != SUCCESS)
 		return code;
-	code = figure(g, g->sensor.avg_window_s > 0 ? 185 : 186, &value);
+	code = figure(g, g->sensor.avg_window_s > 0 ? 185 : 186, 0, &value);
 	*mw = (unsigned)value;
-	return end(code);
+	return fake_end(code);
 }
 
 int nvmlDeviceGetTemperature(void *handle, int sensor, unsigned *celsius)
 {
 	struct gpu *g;
-	int code = begin(handle, __func__, &g);
+	int code = fake_begin(handle, __func__, &g);
 
 	if (code != SUCCESS)
 		return code;
 	*celsius = (unsigned)g->temperature;
-	return end(sensor == 0 ? SUCCESS : INVALID);
+	return fake_end(sensor == 0 ? SUCCESS : INVALID);
 }
 
 int nvmlDeviceGetClockInfo(void *handle, int clock, unsigned *mhz)
 {
 	struct gpu *g;
-	int code = begin(handle, __func__, &g);
+	int code = fake_begin(handle, __func__, &g);
 
 	if (code != SUCCESS)
 		return code;
 	*mhz = (unsigned)(clock == 2 ? g->mem_mhz : g->sm_mhz);
-	return end(SUCCESS);
+	return fake_end(SUCCESS);
 }
 
 int nvmlDeviceGetCurrentClocksThrottleReasons(void *handle, unsigned long long *reasons)
 {
 	struct gpu *g;
-	int code = begin(handle, __func__, &g);
+	int code = fake_begin(handle, __func__, &g);
 
 	if (code != SUCCESS)
 		return code;
 	*reasons = (unsigned long long)g->reasons;
-	return end(SUCCESS);
+	return fake_end(SUCCESS);
 }
 
 int nvmlDeviceGetEnforcedPowerLimit(void *handle, unsigned *mw)
 {
 	struct gpu *g;
-	int code = begin(handle, __func__, &g);
+	int code = fake_begin(handle, __func__, &g);
 
 	if (code != SUCCESS)
 		return code;
 	*mw = (unsigned)(g->limit_w * 1e3);
-	return end(SUCCESS);
+	return fake_end(SUCCESS);
 }
 
 #ifndef FAKE_OLD_DRIVER
@@ -259,12 +301,12 @@ int nvmlDeviceGetEnforcedPowerLimit(void *handle, unsigned *mw)
 int nvmlDeviceGetArchitecture(void *handle, unsigned *arch)
 {
 	struct gpu *g;
-	int code = begin(handle, __func__, &g);
+	int code = fake_begin(handle, __func__, &g);
 
 	if (code != SUCCESS)
 		return code;
 	*arch = (unsigned)g->arch;
-	return end(SUCCESS);
+	return fake_end(SUCCESS);
 }
 
 /* nvmlFieldValue_t, spelled out here once more so that a slip in the meter's own cannot hide. */
@@ -300,12 +342,13 @@ static void answer_field(const struct gpu *g, struct field_value *f)
 	uint64_t value = 0;
 	char what[32];
 
-	snprintf(what, sizeof(what), "field:%u", f->field_id);
+	snprintf(what, sizeof(what), f->scope_id ? "field:%u@%u" : "field:%u", f->field_id,
+	         f->scope_id);
 	r = find_rule(g, what);
-	f->nvml_return = r && r->code ? r->code : figure(g, f->field_id, &value);
+	f->nvml_return = r && r->code ? r->code : figure(g, f->field_id, f->scope_id, &value);
 	f->timestamp = (long long)(t_ns / 1000) + (long long)(g->stamp_shift_s * 1e6);
 	f->latency = 5;
-	f->value_type = f->field_id == 83 ? 3 : (int)g->power_type;
+	f->value_type = f->field_id == 83 || f->field_id == 191 ? 3 : (int)g->power_type;
 	/* A failed entry holds rubbish, as it may with the real library. */
 	put_value(f, f->nvml_return == SUCCESS ? value : UINT64_C(0xeeeeeeeeeeeeeeee));
 }
@@ -313,11 +356,11 @@ static void answer_field(const struct gpu *g, struct field_value *f)
 int nvmlDeviceGetFieldValues(void *handle, int n, void *values)
 {
 	struct gpu *g;
-	int code = begin(handle, __func__, &g);
+	int code = fake_begin(handle, __func__, &g);
 
 	for (int i = 0; code == SUCCESS && i < n; i++)
 		answer_field(g, (struct field_value *)values + i);
-	return code == SUCCESS ? end(code) : code;
+	return code == SUCCESS ? fake_end(code) : code;
 }
 
 int nvmlDeviceGetTemperatureV(void *handle, void *temperature)
@@ -327,23 +370,23 @@ int nvmlDeviceGetTemperatureV(void *handle, void *temperature)
 		int sensor, temperature;
 	} *t = temperature;
 	struct gpu *g;
-	int code = begin(handle, __func__, &g);
+	int code = fake_begin(handle, __func__, &g);
 
 	if (code != SUCCESS)
 		return code;
 	t->temperature = (int)g->temperature;
-	return end(t->version == 0x0100000c && t->sensor == 0 ? SUCCESS : 25);
+	return fake_end(t->version == 0x0100000c && t->sensor == 0 ? SUCCESS : 25);
 }
 
 int nvmlDeviceGetCurrentClocksEventReasons(void *handle, unsigned long long *reasons)
 {
 	struct gpu *g;
-	int code = begin(handle, __func__, &g);
+	int code = fake_begin(handle, __func__, &g);
 
 	if (code != SUCCESS)
 		return code;
 	*reasons = (unsigned long long)g->reasons;
-	return end(SUCCESS);
+	return fake_end(SUCCESS);
 }
 
 #endif

@@ -23,7 +23,9 @@
  *   gpu N square LOW HIGH PERIOD DUTY
  *   gpu N burst LOW HIGH MIN MAX SEED
  *                                 idle and busy stretches of MIN to MAX s
+ *   gpu N ramp LOW HIGH UP DOWN   in straight lines, in so many seconds each
  *   gpu N serving LOW HIGH SEED   prefill bursts, decode plateaus, idle
+ *   gpu N llm IDLE CAP SEED       the same in detail, from requests that come and go
  *
  * Its sensor, a value each:
  *   gpu N sensor KIND             gh100, ga100, ada, volta: a preset of what follows
@@ -40,10 +42,27 @@
  *   gpu N average_ms              the averaged field over this; 0: there is none
  *   gpu N noise_w                 standard deviation of power readings
  *   gpu N power_type              value type of the power fields (1: unsigned)
- *   gpu N temperature, sm_mhz, mem_mhz, reasons, limit_w, mig
+ *   gpu N temperature, sm_mhz, mem_mhz, reasons, limit_w
+ *   gpu N samples_ms              nvmlDeviceGetSamples has a power reading for each of these; 0: it
+ *                                 is not supported
+ *
+ * What it is divided into, and what it is a part of:
+ *   gpu N mig 1                   MIG is on
+ *   gpu N slices N                that it can be divided into; 7
+ *   gpu N instance ID SLICES [COMPUTES]
+ *                                 a GPU instance; each of its compute instances is a MIG device
+ *   gpu N gone ID T               that instance is destroyed
+ *   gpu N activity 0 SM TENSOR DRAM [T SM TENSOR DRAM]...
+ *                                 what profiling counters tell, 0 to 1, from T on; arch 9 or newer
+ *   gpu N works ID 0 SM TENSOR DRAM [T SM TENSOR DRAM]...
+ *                                 the same of an instance
+ *   gpu N module_w W              its module draws so much more than it; below 0: there is none
+ *   gpu N ignores_scope 1         the driver gives the GPU's power for the module's
+ *   gpu N vgpu 1                  it is a virtual machine's
  *
  * What goes wrong:
- *   gpu N error WHAT CODE         WHAT is an NVML function or field:ID; CODE 0 takes it back
+ *   gpu N error WHAT CODE         WHAT is an NVML function, field:ID, or field:ID@1 for that of the
+ *                                 module; CODE 0 takes it back
  *   gpu N slow FUNCTION MS [FROM TO]
  *                                 the call takes so long (between these times)
  *   gpu N lost FROM TO            calls answer GPU_IS_LOST; handles from before stay dead
@@ -52,11 +71,13 @@
  *
  * libnvidia-ml-old.so.1 is the same without the symbols that a driver of 2018 lacks. Calls of
  * different GPUs do not wait for each other. This file has the machine and its script,
- * libnvidia-ml.c NVML's functions, truth.c the power and the sensor.
+ * libnvidia-ml.c and parts.c NVML's functions, truth.c the power and the sensor, llm.c the power of
+ * a server of language models.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "fake.h"
 #include "machine.h"
 
 struct machine machine = { .lock = PTHREAD_MUTEX_INITIALIZER };
@@ -121,6 +142,7 @@ static void default_gpu(unsigned i)
 {
 	struct gpu *g = &machine.gpus[i];
 
+	truth_clear(&g->truth);
 	memset(g, 0, sizeof(*g));
 	strcpy(g->name, "NVIDIA H100 80GB HBM3");
 	snprintf(g->uuid, sizeof(g->uuid), "GPU-fa4e0000-0000-4000-8000-00000000000%u", i);
@@ -133,6 +155,8 @@ static void default_gpu(unsigned i)
 	g->reasons = 1;
 	g->limit_w = 700;
 	g->power_type = 1;
+	g->slices = 7;
+	g->module_w = -1;
 	g->lost_from_s = g->lost_to_s = g->reset_s = 1e18;
 }
 
@@ -145,6 +169,13 @@ static void defaults(void)
 	machine.init_code = SUCCESS;
 	machine.zero_ns = fake_clock_ns(CLOCK_MONOTONIC);
 	memset(machine.counts, 0, sizeof(machine.counts));
+}
+
+/* When the library is closed, so that nobody is said to have leaked this. */
+__attribute__((destructor)) static void forget(void)
+{
+	for (unsigned i = 0; i < MAX_GPUS; i++)
+		truth_clear(&machine.gpus[i].truth);
 }
 
 static bool set_number(struct gpu *g, const char *key, double value)
@@ -178,6 +209,11 @@ static bool set_number(struct gpu *g, const char *key, double value)
 		{ "mig", &g->mig, 1 },
 		{ "reset", &g->reset_s, 1 },
 		{ "stamp_shift_ms", &g->stamp_shift_s, 1e-3 },
+		{ "slices", &g->slices, 1 },
+		{ "module_w", &g->module_w, 1 },
+		{ "ignores_scope", &g->ignores_scope, 1 },
+		{ "samples_ms", &g->samples_s, 1e-3 },
+		{ "vgpu", &g->vgpu, 1 },
 	};
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
@@ -194,8 +230,7 @@ static bool set_power(struct gpu *g, const char *args)
 	double at_s, power_w;
 	int used;
 
-	g->truth.n = 0;
-	g->truth.loop_s = 0;
+	truth_clear(&g->truth);
 	for (; sscanf(args, " %lf %lf%n", &at_s, &power_w, &used) == 2; args += used)
 		if (!truth_add(&g->truth, at_s, power_w))
 			return false;
@@ -249,12 +284,20 @@ static bool gpu_line(struct gpu *g, const char *key, const char *args)
 		truth_serving(&g->truth, v[0], v[1], (uint64_t)v[2]);
 		return true;
 	}
+	if (strcmp(key, "ramp") == 0 && n == 4) {
+		truth_ramp(&g->truth, v[0], v[1], v[2], v[3]);
+		return true;
+	}
+	if (strcmp(key, "llm") == 0 && n == 3) {
+		truth_llm(&g->truth, v[0], v[1], (uint64_t)v[2]);
+		return true;
+	}
 	if (strcmp(key, "lost") == 0 && n == 2) {
 		g->lost_from_s = v[0];
 		g->lost_to_s = v[1];
 		return true;
 	}
-	return n == 1 && set_number(g, key, v[0]);
+	return fake_parts_line(g, key, args) || (n == 1 && set_number(g, key, v[0]));
 }
 
 static bool script_line(char *line)
@@ -335,6 +378,7 @@ EXPORT void fake_set_time_ns(uint64_t t_ns);
 EXPORT uint64_t fake_now_ns(void);
 EXPORT double fake_true_energy_j(unsigned gpu, uint64_t from_ns, uint64_t to_ns);
 EXPORT double fake_true_power_w(unsigned gpu, uint64_t t_ns);
+EXPORT int fake_request(unsigned gpu, uint64_t k, struct fake_request *ret_request);
 EXPORT uint64_t fake_calls(const char *function);
 
 void fake_reset(void)
@@ -393,6 +437,27 @@ double fake_true_power_w(unsigned gpu, uint64_t t_ns)
 	power_w = truth_power_w(&machine.gpus[gpu].truth, seconds(t_ns));
 	pthread_mutex_unlock(&machine.lock);
 	return power_w;
+}
+
+static uint64_t clock_ns(double at_s)
+{
+	return machine.zero_ns + (uint64_t)(at_s > 0 ? at_s * 1e9 : 0);
+}
+
+int fake_request(unsigned gpu, uint64_t k, struct fake_request *ret_request)
+{
+	struct truth_request r;
+	bool exists, reported = false;
+
+	pthread_mutex_lock(&machine.lock);
+	exists = truth_report(&machine.gpus[gpu].truth, k, &r, &reported);
+	if (exists)
+		*ret_request = (struct fake_request){ .begin_ns = clock_ns(r.begin_s),
+			                              .first_ns = clock_ns(r.first_s),
+			                              .end_ns = clock_ns(r.end_s),
+			                              .reported = reported };
+	pthread_mutex_unlock(&machine.lock);
+	return exists;
 }
 
 /* The count of @function, or the place for it. */

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """jouletap serve before anybody connects: what --check finds, mistakes on the command line, and -v."""
+import json
 import os
 import pwd
+import re
 import socket
 import subprocess
 import sys
@@ -10,6 +12,7 @@ import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import gateway
+import http1
 import tap
 import upstream
 
@@ -155,6 +158,39 @@ def verbose_tells_what_is_in_force_and_each_request_without_its_text():
                   "debug: request 'loud-1' is over: ok, status 200, tokens 12 in, 34 out"):
         assert words in log, (words, log)
     assert "secret" not in log, log
+
+
+def own_joules(metrics):
+    return [line for line in metrics.text.splitlines() if line.startswith("jouletap_own_")]
+
+
+@tap.test
+def what_it_costs_itself_is_told():
+    e = upstream.Engine(lambda connection, _: None)
+    with gateway.Gateway([e]) as g:  # the CPU of this machine, measured or modelled
+        gateway.wait_for(lambda: own_joules(g.metrics()), 15, lambda: "own joules")
+        lines = own_joules(g.metrics())
+        own = json.loads(http1.fetch(g.admin, "GET", "/health").body)["own"]
+        threads = re.findall(r'^jouletap_thread_cpu_seconds_total\{threads="(\w+)"\} (\S+)$', g.metrics().text,
+                             re.MULTILINE)
+    e.stop()
+    assert re.match(r'jouletap_own_joules_total\{provenance="(derived|modelled)"\} \S+$', lines[0]), lines
+    assert re.match(r"jouletap_own_bound_joules \S+$", lines[1]), lines
+    assert own["provenance"] in ("derived", "modelled") and own["energy_j"] >= 0 and own["bound_j"] >= 0, own
+    assert 0 < own["sampling_cpu_s"] < own["cpu_s"], own
+    assert [name for name, _ in threads] == ["sampler", "bookkeeper", "workers"], threads
+    assert all(float(value) > 0 for _, value in threads), threads
+
+
+@tap.test
+def without_a_meter_for_the_cpu_it_does_not_say_0():
+    e = upstream.Engine(lambda connection, _: None)
+    with gateway.Gateway([e], {"metering": {"root": "/nonexistent"}}, script="gpus 1\n") as g:
+        g.warm_up()
+        own = json.loads(http1.fetch(g.admin, "GET", "/health").body)["own"]
+        assert not own_joules(g.metrics()), g.metrics().text
+    e.stop()
+    assert own["energy_j"] is own["bound_j"] is own["provenance"] is None and own["cpu_s"] > 0, own
 
 
 tap.run()

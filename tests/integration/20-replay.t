@@ -135,7 +135,7 @@ def a_window_may_be_told_in_the_clock_of_a_recording():
 def an_unknown_gpu_gets_wide_bounds_and_advice():
     text = "t_s,power_draw_w\n" + "".join(f"{i / 10},100\n" for i in range(100))
     code, out, err = tap.jouletap("replay", "--json", write("mystery.csv", text))
-    assert code == 0 and "try: --sensor KIND (ga100, " in err, err
+    assert code == 0 and "try: --sensor KIND (" in err, err
     unknown = json.loads(out)["windows"][0]
     code, out, err = tap.jouletap("replay", "--json", "--sensor", "ada", write("mystery.csv", text))
     assert code == 0 and not err, err

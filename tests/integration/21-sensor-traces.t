@@ -5,13 +5,15 @@ Energy from a GPU's own sensor against a 5 kHz reference meter: two excerpts tha
 the four whole captures where somebody has put them: README.md says where they come from and go to.
 
 Two questions for many windows of each length: does the bound hold, and how far off is the energy once the
-board's steady gain is taken out. The limits of the second are half again what was measured.
+board's steady gain is taken out. The limits of the second are half again what was measured. The lines that begin
+with "#" are the table of docs/measurements/sensor-traces.md.
 """
 import bisect
 import csv
 import json
 import os
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import tap
@@ -61,9 +63,29 @@ def sliding(begin, end, length):
 
 
 def compare(folder, capture, lengths):
-    """By window length: the gain-free errors, sorted, and bound over energy; asserts that bounds hold."""
     path = os.path.join(folder, capture + "_nvidia_smi.csv")
-    reference = Reference(os.path.join(folder, capture + "_pmd.csv"))
+    coverage = 0.25 if capture.startswith("A100") else 1.0
+    return compare_log(path, os.path.join(folder, capture + "_pmd.csv"), capture, lengths, coverage)
+
+
+def compare_part(capture, name, lengths, columns=("power_draw_w", "power_draw_instant_w")):
+    """As compare(), of a log that has another name, and some of the columns."""
+    need_captures()
+    with open(os.path.join(CAPTURES, capture + "_nvidia_smi.csv")) as f:
+        rows = list(csv.DictReader(f))
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, name + ".csv")
+        with open(path, "w") as f:
+            f.write(",".join(("t_s",) + columns) + "\n")
+            for row in rows:
+                f.write(",".join(row[c] for c in ("t_s",) + columns) + "\n")
+        what = f"{capture} as {name}"
+        return compare_log(path, os.path.join(CAPTURES, capture + "_pmd.csv"), what, lengths, None)
+
+
+def compare_log(path, meter, capture, lengths, coverage):
+    """By window length: the gain-free errors, sorted, and bound over energy; asserts that bounds hold."""
+    reference = Reference(meter)
     with open(path) as f:
         times = [float(row["t_s"]) for row in csv.DictReader(f)]
     begin = max(reference.t[0], times[0]) + 0.02
@@ -79,14 +101,13 @@ def compare(folder, capture, lengths):
             truth, energy, bound = reference.energy(window), answer["energy_j"], answer["bound_j"]
             assert abs(truth - energy) <= bound, (capture, window, truth, answer)
             assert answer["provenance"] == "derived", answer
-            coverage = 0.25 if capture.startswith("A100") else 1.0
-            assert abs(answer["coverage"] - coverage) < 0.02, answer
+            assert coverage is None or abs(answer["coverage"] - coverage) < 0.02, answer
             errors.append(abs(energy / gain / truth - 1))
             bounds.append(bound / energy)
         errors.sort()
         bounds.sort()
         mean = sum(errors) / len(errors)
-        print(f"# {capture:24} {length:>5} s x{len(windows):<4} gain {gain:.3f}"
+        print(f"# {capture:36} {length:>5} s x{len(windows):<4} gain {gain:.3f}"
               f"  error mean {mean:6.2%} p95 {errors[len(errors) * 95 // 100]:6.2%} max {errors[-1]:6.2%}"
               f"  bound, median {bounds[len(bounds) // 2]:6.2%}")
         result[length] = mean, errors[-1], bounds[len(bounds) // 2]
@@ -116,6 +137,7 @@ def load_steps_on_an_a100():
     need_captures()
     r = compare(CAPTURES, "A100_transient", [5, 1, 0.5, 0.15])
     assert r[5][1] < 0.03 and r[1][1] < 0.04 and r[0.5][0] < 0.02, r
+    assert r[5][2] < 0.16 and r[1][2] < 0.2 and r[0.15][2] < 0.25, r
 
 
 @tap.test
@@ -123,7 +145,7 @@ def load_steps_on_an_rtx_3090():
     need_captures()
     r = compare(CAPTURES, "RTX3090_transient", [5, 1, 0.5, 0.15])
     assert r[5][1] < 0.01 and r[1][0] < 0.005 and r[1][1] < 0.045 and r[0.5][0] < 0.006, r
-    assert r["whole"][2] < 0.1 and r[5][2] < 0.15, r
+    assert r["whole"][2] < 0.15 and r[5][2] < 0.15 and r[0.15][2] < 0.25, r
 
 
 @tap.test
@@ -131,7 +153,23 @@ def square_wave_of_100_ms_on_an_rtx_3090():
     need_captures()
     r = compare(CAPTURES, "RTX3090_squarewave5050", [5, 1, 0.5, 0.15])
     assert r[5][1] < 0.01 and r[1][0] < 0.008 and r[0.5][0] < 0.008, r
-    assert r["whole"][2] < 0.1 and r[5][2] < 0.13, r
+    assert r["whole"][2] < 0.15 and r[5][2] < 0.15 and r[0.15][2] < 0.5, r
+
+
+@tap.test
+def load_steps_of_which_only_an_average_is_logged():
+    r = compare_part("RTX3090_transient", "RTX3090", [5, 1, 0.5, 0.15], ("power_draw_w",))
+    assert r[5][0] < 0.014 and r[1][0] < 0.032 and r[5][2] < 0.4, r
+
+
+@tap.test
+def boards_whose_name_nobody_tells():
+    r = compare_part("RTX3090_transient", "mystery", [5, 1, 0.5, 0.15])
+    assert r[5][1] < 0.007 and r[1][0] < 0.009, r
+    r = compare_part("RTX3090_transient", "average", [5, 1, 0.5, 0.15], ("power_draw_w",))
+    assert r[5][0] < 0.02 and r[1][0] < 0.035, r
+    r = compare_part("A100_transient", "mystery", [5, 1, 0.5, 0.15])
+    assert r[5][1] < 0.03 and r[1][0] < 0.02, r
 
 
 @tap.test

@@ -57,17 +57,130 @@ tap $? "the same as JSON, with null for what is not known" "$out"
 
 out=$("$build/jouletap" devices --json --root $trees/virtual-machine)
 query "$out" '[(x["name"], x["provenance"]) for x in d["domains"]] == [("cpu:0", "modelled")]' &&
-	query "$out" '[x["source"] for x in d["absent"]] == ["nvml", "rapl"] and all(x["message"] for x in d["absent"])'
+	query "$out" '[x["source"] for x in d["absent"]] == ["nvml", "amdgpu", "rapl", "hwmon"] and all(x["message"] for x in d["absent"])'
 tap $? "without a meter the CPU is modelled and the absent are explained" "$out"
 
 out=$("$build/jouletap" devices --root /nonexistent)
-[ $? -eq 0 ] && has "$out" '^Nothing can be measured here' '^nvml ' '^rapl ' '^cpumodel '
+[ $? -eq 0 ] && has "$out" '^Nothing can be measured here' '^nvml ' '^amdgpu ' '^rapl ' '^hwmon ' '^cpumodel '
 tap $? "a machine with nothing is told so" "$out"
+
+places() { # places TREE: "name source provenance part_of power" of each domain, a line each
+	"$build/jouletap" devices --json --root "$trees/$1" 2>/dev/null | python3 -c '
+import json, sys
+for d in json.load(sys.stdin)["domains"]:
+	print(d["name"], d["source"], d["provenance"], d["part_of"] or "-", d["reading"]["power_w"])'
+}
+
+golden() { # golden TEXT TREE LINES
+	local out
+	out=$(places "$2" | diff - <(echo "$3"))
+	tap $? "$1" "$out"
+}
+
+golden "a Grace superchip's module, and what is inside of it" grace \
+	'cpu:0 hwmon derived grace:0 95
+sysio:0 hwmon derived grace:0 12
+grace:0 hwmon derived module:0 130
+module:0 hwmon derived - 430'
+
+golden "a Jetson's board and its rails" jetson \
+	'board:0 hwmon derived - 6
+rail:VDD_CPU_GPU_CV hwmon derived board:0 2.003
+rail:VDD_SOC hwmon derived board:0 0'
+
+golden "a server's own meter contains its CPU" server \
+	'cpu:0 rapl measured node:0 None
+dram:0 rapl measured node:0 None
+node:0 hwmon derived - 312'
+
+golden "Intel GPUs, each counted once" arc \
+	'gpu:0 hwmon measured - None
+gpu:1 hwmon measured - None
+gpu:2 hwmon measured - None'
+
+golden "Instinct GPUs count energy" instinct \
+	'gpu:0 amdgpu measured - 333
+gpu:2 amdgpu measured - 410'
+
+golden "a Radeon's power is integrated, and an APU contains its CPU" radeon \
+	'gpu:0 amdgpu derived - 61
+apu:0 amdgpu derived - 35.09
+cpu:0 rapl measured apu:0 None'
+
+out=$("$build/jouletap" devices --root $trees/grace)
+has "$out" '^cpu:0 +hwmon +acpi +derived +50 ms +50 ms .* 95\.0 ' 'part of grace:0: not to be added to it'
+tap $? "a part says so, and the window is the meter's own" "$out"
+
+out=$("$build/jouletap" devices --root $trees/instinct 2>/dev/null)
+has "$out" '^amdgpu .*0000:42:00.0 tells neither power nor energy'
+tap $? "what was found and cannot be read is named beside the rest" "$out"
+
+out=$("$build/jouletap" devices --root $trees/no-driver)
+has "$out" '^amdgpu .*0000:03:00.0 has no driver .*modprobe amdgpu' '^rapl .*modprobe intel_rapl_msr' \
+	'^hwmon .*modprobe acpi_power_meter'
+tap $? "what a kernel module would bring is said" "$out"
+
+out=$("$build/jouletap" devices --json --root $trees/rocm --rocm-library "$build/tests/fake/librocm_smi64.so.7")
+query "$out" '[x["provenance"] for x in d["domains"]] == ["measured", "derived"]'
+tap $? "AMD's library counts where the driver's files do not" "$out"
+
+out=$("$build/jouletap" devices --root $trees/rocm --rocm-library /nonexistent/librocm_smi64.so)
+has "$out" "^amdgpu .*cannot load '/nonexistent/librocm_smi64.so'"
+tap $? "a library that was named and is not there is an error of its source" "$out"
 
 echo 'gpu 0 slow nvmlDeviceGetFieldValues 8000 0.2 1e9' >>"$script"
 out=$(timeout 20 "$build/jouletap" devices --nvml-library "$fake" --root $trees/epyc)
 [ $? -eq 0 ] && has "$out" '^gpu:0 ' '^gpu:1 ' '^cpu:0 '
 tap $? "a driver that hangs does not hang the list" "$out"
+
+cat >"$script" <<'END'
+gpu 0 mig 1
+gpu 0 noise_w 0
+gpu 0 power 0 210
+gpu 0 instance 1 3
+gpu 0 instance 2 2
+gpu 0 activity 0 0.5 0.25 0.125
+gpu 0 works 1 0 1 0.5 0.25
+gpu 0 works 2 0 0 0 0
+END
+out=$("$build/jouletap" devices --json --root $trees/virtual-machine --nvml-library "$fake")
+query "$out" '[(x["name"], x["provenance"], x["part_of"]) for x in d["domains"][:3]] == [
+	("gpu:0", "measured", ""), ("mig:0:1", "modelled", "gpu:0"), ("mig:0:2", "modelled", "gpu:0")]' &&
+	query "$out" 'd["domains"][1]["uuid"].startswith("MIG-") and "3g" in d["domains"][1]["device"]' &&
+	query "$out" 'd["domains"][1]["tolerance"] > 1 and "slices alone" in d["domains"][1]["missing"]' &&
+	query "$out" 'abs(d["domains"][1]["reading"]["power_w"] - 90) < 0.1' &&
+	query "$out" 'd["domains"][1]["reading"]["sm_activity"] is None'
+tap $? "the instances of a GPU that is split by MIG are listed, modelled, with whose part they are" "$out"
+
+out=$("$build/jouletap" devices --gpm --json --root $trees/virtual-machine --nvml-library "$fake")
+query "$out" 'd["domains"][0]["reading"]["dram_activity"] == 0.125 and "sm_activity" in d["domains"][0]["fields"]' &&
+	query "$out" 'd["domains"][1]["reading"]["sm_activity"] == 1 and "SM activity" in d["domains"][1]["missing"]' &&
+	query "$out" '0.5 <= d["domains"][1]["tolerance"] < 0.6'
+tap $? "profiling counters are read where they are asked for, and split a GPU better" "$out"
+
+cat >"$script" <<'END'
+gpu 0 name NVIDIA GH200 480GB
+gpu 0 power 0 300
+gpu 0 noise_w 0
+gpu 0 module_w 150
+END
+out=$("$build/jouletap" devices --json --root $trees/virtual-machine --nvml-library "$fake")
+query "$out" '[(x["name"], x["part_of"], x["reading"]["power_w"]) for x in d["domains"][:2]] == [
+	("gpu:0", "module:0", 300), ("module:0", "", 450)]' &&
+	query "$out" '"contains GPU, CPU" in d["domains"][1]["missing"]'
+tap $? "a superchip's GPU is part of its module" "$out"
+
+for what in field:186 field:185 field:83 nvmlDeviceGetPowerUsage nvmlDeviceGetTotalEnergyConsumption; do
+	echo "gpu 0 error $what 3" >>"$script"
+done
+out=$("$build/jouletap" devices --json --root $trees/virtual-machine --nvml-library "$fake")
+query "$out" 'd["domains"][0]["name"] == "module:0" and "does not tell the GPU alone" in d["domains"][0]["missing"]'
+tap $? "a superchip that tells its module alone is explained" "$out"
+
+printf 'gpus 2\ngpu 1 vgpu 1\ngpu 1 update_ms 0\ngpu 1 average_ms 0\ngpu 1 window_ms 0\n' >"$script"
+out=$("$build/jouletap" devices --root $trees/virtual-machine --nvml-library "$fake" 2>/dev/null)
+has "$out" '^gpu:0 ' 'gpu:1 is a vGPU' && ! has "$out" '^gpu:1 +nvml'
+tap $? "a GPU that cannot be metered is named beside the others" "$out"
 
 echo 'gpu 9 nonsense' >"$script"
 out=$("$build/jouletap" devices --nvml-library "$fake" --root $trees/epyc 2>&1)

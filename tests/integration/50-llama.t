@@ -8,12 +8,9 @@ Needs Node 20 or later, and npm with its registry the first time; without them i
 """
 import atexit
 import base64
-import fcntl
-import hashlib
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -24,43 +21,12 @@ import http1
 import tap
 import upstream
 from gateway import Gateway, wait_for
+from node import HOME, install
 from tap import test
 from wiretap import Wiretap
 
 TESTS = os.path.join(tap.ROOT, "tests")
-HOME = os.path.join(os.path.dirname(os.path.abspath(tap.JOULETAP)), "tests", "node")
 ENERGY = re.compile(rb',?"energy":\{[^{}]*\}')
-
-
-def install():
-    """The npm packages, once for each lock file."""
-    node = shutil.which("node")
-    if not node or not shutil.which("npm"):
-        raise tap.Skip("needs node and npm")
-    version = subprocess.run([node, "--version"], capture_output=True, text=True).stdout.strip()
-    if int(version.lstrip("v").split(".")[0]) < 20:
-        raise tap.Skip(f"needs Node 20 or later, this is {version}")
-    os.makedirs(HOME, exist_ok=True)
-    for name in ("package.json", "package-lock.json", ".npmrc", "clients.mjs"):
-        shutil.copy(os.path.join(TESTS, "node", name), HOME)
-    shutil.copy(os.path.join(TESTS, "tools", "llama_openai_server.mjs"), HOME)
-    with open(os.path.join(TESTS, "node", "package-lock.json"), "rb") as f:
-        wanted = hashlib.sha256(f.read()).hexdigest()
-    stamp = os.path.join(HOME, "installed")
-    with open(os.path.join(HOME, "lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if os.path.exists(stamp) and open(stamp).read() == wanted:
-            return
-        # Not `npm ci`: that wants the optional packages for other systems in the lock file as well.
-        for _ in range(3):
-            done = subprocess.run(["npm", "install"], cwd=HOME, capture_output=True, text=True, timeout=300)
-            if done.returncode == 0:
-                break
-        else:
-            errors = [line for line in done.stderr.splitlines() if line.startswith("npm error")]
-            raise tap.Skip("npm cannot install the packages: " + "; ".join(errors[:3]))
-        with open(stamp, "w") as f:
-            f.write(wanted)
 
 
 class Machine:

@@ -76,20 +76,23 @@ static void app_request(void *user, struct jt_exchange *ex)
 {
 	struct rig *r = user;
 	const char *target = jt__exchange_head(ex)->target;
+	bool streams = strcmp(target, "/stream") == 0;
 
 	r->requests++;
 	jt__exchange_set_user(ex, r);
-	if (strcmp(target, "/wait") == 0 || strcmp(target, "/stream") == 0)
+	if (strcmp(target, "/wait") == 0 || streams)
 		r->last = ex;
 	else if (strcmp(target, "/cut") == 0)
 		jt__exchange_abort(ex);
+	else if (strcmp(target, "/dropped") == 0)
+		jt__exchange_drop_request(ex), jt__exchange_reply(ex, 200, "text/plain", "gone", 4);
 	else if (strcmp(target, "/204") == 0)
 		jt__exchange_start(ex, 204, NULL, 0, JT_NONE), jt__exchange_end(ex);
 	else if (strcmp(target, "/free") == 0)
 		jt__server_free(r->server), r->server = NULL;
 	else
 		echo(ex);
-	if (strcmp(target, "/stream") == 0) {
+	if (streams) {
 		jt__exchange_start(ex, 200, NULL, 0, JT_NONE);
 		jt__exchange_write(ex, "one,", 4);
 	}

@@ -10,6 +10,7 @@
 
 struct capture {
 	char *file;
+	const struct jt_api *api;
 	const char *request; /* its body */
 	size_t n_request;
 	const char *body; /* of the answer */
@@ -39,7 +40,17 @@ static inline char *read_whole_file(const char *path, size_t *ret_n)
 	return bytes;
 }
 
-/* @name as in tests/data/llama_server_capture, without ".http". */
+/* The API whose path stands in ">>> METHOD PATH". */
+static inline const struct jt_api *capture_api(const char *file)
+{
+	const char *path = strchr(file, '/');
+	char text[64] = "";
+
+	jt__copy_text(text, sizeof(text), path, strcspn(path, " \n"));
+	return jt__api_find(text);
+}
+
+/* @name as in tests/data/llama_server_capture, without ".http", or ../engine_streams/NAME. */
 static inline struct capture capture_load(const char *name)
 {
 	static const char gone[] = "\n<<< client closed\n";
@@ -52,13 +63,16 @@ static inline struct capture capture_load(const char *name)
 	c.file = read_whole_file(path, &n);
 	end = c.file + n;
 	answer = strstr(c.file, "\n<<< ");
+	c.api = capture_api(c.file);
 	c.request = strchr(c.file, '\n') + 1;
 	c.n_request = (size_t)(answer - c.request);
 	c.body = strstr(answer, "\n\n") + 2;
 	c.n_body = (size_t)(end - c.body);
 	if (c.n_body > sizeof(gone) && strcmp(end - (sizeof(gone) - 1), gone) == 0)
 		c.n_body -= sizeof(gone) - 1;
-	c.kind = strstr(answer, "text/event-stream") ? JT_ANSWER_STREAM : JT_ANSWER_PLAIN;
+	c.kind = strstr(answer, "text/event-stream")      ? JT_ANSWER_STREAM
+	         : strstr(answer, "application/x-ndjson") ? JT_ANSWER_LINES
+	                                                  : JT_ANSWER_PLAIN;
 	return c;
 }
 

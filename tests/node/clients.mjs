@@ -8,28 +8,12 @@
 // One line of JSON for each request: id, text, usage, status, raw (base64), and error if it failed.
 // leave_after: abort after so many pieces of text.
 import OpenAI from 'openai';
+import {recordingFetch} from './recording_fetch.mjs';
 
 let input = '';
 for await (const piece of process.stdin.setEncoding('utf8'))
   input += piece;
 const job = JSON.parse(input);
-
-/* A fetch that notes what passes through it. */
-function recordingFetch(notes) {
-  return async (url, init) => {
-    const answer = await fetch(url, init);
-    notes.status = answer.status;
-    notes.headers = Object.fromEntries(answer.headers);
-    notes.pieces = [];
-    const watch = new TransformStream({
-      transform(piece, controller) {
-        notes.pieces.push(Buffer.from(piece));
-        controller.enqueue(piece);
-      },
-    });
-    return new Response(answer.body.pipeThrough(watch), {status: answer.status, headers: answer.headers});
-  };
-}
 
 async function readStream(stream, request, notes) {
   let n = 0;

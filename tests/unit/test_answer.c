@@ -16,7 +16,8 @@
 #define DONE "data: [DONE]\n\n"
 
 static struct jt_answer answer;
-static char sent[1 << 18]; /* what a client got, as text */
+static const char *path = "/v1/chat/completions"; /* whose form it has */
+static char sent[1 << 18];                        /* what a client got, as text */
 
 static const struct jt_answer *pass_bytes(const char *bytes, size_t n, size_t piece,
                                           enum jt_filter_mode mode, enum jt_answer_kind kind,
@@ -25,7 +26,7 @@ static const struct jt_answer *pass_bytes(const char *bytes, size_t n, size_t pi
 	struct jt_filter f;
 	struct jt_buf out;
 
-	jt__filter_init(&f, mode, kind, max_held);
+	jt__filter_init(&f, mode, jt__api_find(path)->form, kind, max_held);
 	jt__buf_init(&out, sizeof(sent) - 1);
 	for (size_t at = 0; at < n; at += piece)
 		forward(&f, bytes + at, JT_MIN(piece, n - at), &out);
@@ -78,7 +79,7 @@ static void every_kind_of_content_is_a_token(void)
 	for (size_t i = 0; i < JT_ARRAY_LEN(choices); i++) {
 		snprintf(text, sizeof(text), "data: {\"choices\":[%s]}\n\n", choices[i]);
 		read_stream(text);
-		if (!check(answer.n_content == 1 && answer.content[0] == 1 &&
+		if (!check(answer.n_content == 1 && answer.n_choices == 1 &&
 		           (answer.news & JT_NEWS_FIRST_TOKEN)))
 			printf("# %s\n", text);
 	}
@@ -120,7 +121,6 @@ static void counts_each_choice(void)
 	read_stream(TOKEN(1, "a") TOKEN(0, "b") TOKEN(1, "c") FINISH(1) FINISH(1) CHUNK(
 		"\"choices\":[{\"index\":2,\"text\":\"x\"},{\"index\":0,\"text\":\"y\"}]"));
 	check(answer.n_content == 5 && answer.n_choices == 3 && answer.n_finished == 1);
-	check(answer.content[0] == 2 && answer.content[1] == 2 && answer.content[2] == 1);
 	check_text(answer.finish_reason, "stop");
 }
 
@@ -128,7 +128,7 @@ static void choices_beyond_the_limit_are_only_in_the_sum(void)
 {
 	read_stream(TOKEN(127, "a") TOKEN(128, "b") TOKEN(99999999999, "c") TOKEN(-1, "d")
 	                    FINISH(128));
-	check(answer.n_content == 4 && answer.n_choices == 1 && answer.content[127] == 1);
+	check(answer.n_content == 4 && answer.n_choices == 1);
 	check(answer.n_finished == 0);
 }
 
@@ -376,7 +376,7 @@ static void token_events_are_released_at_their_first_choice(void)
 	const char *p = begin, *end = begin + sizeof(begin) - 1;
 	struct jt_filter f;
 
-	jt__filter_init(&f, JT_FILTER_DROP, JT_ANSWER_STREAM, 65536);
+	jt__filter_init(&f, JT_FILTER_DROP, jt__api_find(path)->form, JT_ANSWER_STREAM, 65536);
 	check(jt__filter_next(&f, &p, end - 1) == JT_FILTER_SEND);
 	check(f.out[0].n == 0 && f.out[1].n == 5 && memcmp(f.out[1].bytes, ": hi\n", 5) == 0);
 	check(jt__filter_next(&f, &p, end - 1) == JT_FILTER_MORE && p == end - 1);
@@ -414,7 +414,8 @@ static void without_memory_nothing_is_held_or_lost(void)
 	for (uint64_t nth = 1; nth < 4; nth++) {
 		jt__buf_init(&out, 4096);
 		jt__buf_reserve(&out, 4096); /* so that only the filter allocates */
-		jt__filter_init(&f, JT_FILTER_DROP, JT_ANSWER_STREAM, 65536);
+		jt__filter_init(&f, JT_FILTER_DROP, jt__api_find(path)->form, JT_ANSWER_STREAM,
+		                65536);
 		jt__alloc_fail_at(nth);
 		for (size_t i = 0; i < sizeof(stream) - 1; i++)
 			forward(&f, stream + i, 1, &out);
@@ -468,6 +469,195 @@ static void energy_goes_into_a_plain_body(void)
 	check(answer.n_malformed == 1);
 }
 
+/* ---- other APIs ---- */
+
+static const struct jt_answer *read_as(const char *of, const char *text, enum jt_answer_kind kind)
+{
+	path = of;
+	pass_bytes(text, strlen(text), strlen(text), JT_FILTER_PASS, kind, 65536);
+	path = "/v1/chat/completions";
+	return &answer;
+}
+
+static const char *with_energy_as(const char *of, const char *text, enum jt_answer_kind kind)
+{
+	path = of;
+	with_energy(text, kind);
+	path = "/v1/chat/completions";
+	return sent;
+}
+
+#define EVENT(type, members) "event: " type "\ndata: {\"type\":\"" type "\"" members "}\n\n"
+#define DELTA(type) EVENT("response." type ".delta", ",\"delta\":\"x\"")
+#define BLOCK(members) EVENT("content_block_delta", ",\"index\":0,\"delta\":{" members "}")
+#define LINE(members) "{\"model\":\"m\"," members "}\n"
+
+static void any_delta_of_a_response_is_a_token(void)
+{
+	read_as("/v1/responses",
+	        EVENT("response.created", ",\"response\":{\"status\":\"queued\",\"usage\":null}")
+	                EVENT("response.output_item.added",
+	                      ",\"item\":{\"content\":[{\"delta\":\"x\"}]}")
+	                        DELTA("reasoning_summary_text") DELTA("reasoning_text")
+	                                DELTA("output_text") DELTA("refusal")
+	                                        DELTA("function_call_arguments")
+	                                                EVENT("response.output_text.delta",
+	                                                      ",\"delta\":\"\"")
+	                                                        EVENT("response.output_text.done",
+	                                                              ",\"text\":\"xx\""),
+	        JT_ANSWER_STREAM);
+	check(answer.n_content == 5 && answer.n_choices == 1 && !answer.n_finished && !answer.done);
+	check(answer.report.completion_tokens == JT_NONE && !answer.n_errors);
+}
+
+static void a_response_ends_by_its_status(void)
+{
+	static const struct {
+		const char *status;
+		bool ends, fails;
+	} cases[] = { { "queued", false, false },   { "in_progress", false, false },
+		      { "completed", true, false }, { "incomplete", true, false },
+		      { "cancelled", true, false }, { "failed", true, true } };
+	char text[256];
+
+	for (size_t i = 0; i < JT_ARRAY_LEN(cases); i++) {
+		snprintf(text, sizeof(text),
+		         "data: {\"response\":{\"usage\":{\"input_tokens\":4,"
+		         "\"output_tokens\":2},\"status\":\"%s\"}}\n\n",
+		         cases[i].status);
+		read_as("/v1/responses", text, JT_ANSWER_STREAM);
+		if (!check(answer.done == cases[i].ends && answer.n_finished == cases[i].ends &&
+		           answer.n_closing == cases[i].ends && answer.n_errors == cases[i].fails))
+			printf("# %s\n", text);
+		check(answer.report.prompt_tokens == 4);
+	}
+}
+
+static void every_delta_of_a_message_but_a_signature_is_a_token(void)
+{
+	read_as("/v1/messages",
+	        EVENT("ping", "") BLOCK("\"type\":\"text_delta\",\"text\":\"x\"")
+	                BLOCK("\"type\":\"thinking_delta\",\"thinking\":\"x\"")
+	                        BLOCK("\"type\":\"input_json_delta\",\"partial_json\":\"x\"") BLOCK(
+					"\"type\":\"input_json_delta\",\"partial_json\":\"\"")
+	                                BLOCK("\"type\":\"signature_delta\",\"signature\":\"x\""),
+	        JT_ANSWER_STREAM);
+	check(answer.n_content == 3 && !answer.done);
+}
+
+static void the_prompt_of_a_message_is_all_that_went_in(void)
+{
+	read_as("/v1/messages",
+	        EVENT("message_start",
+	              ",\"message\":{\"usage\":{\"input_tokens\":7,\"output_tokens\":1,"
+	              "\"cache_read_input_tokens\":400,"
+	              "\"cache_creation_input_tokens\":100}}"),
+	        JT_ANSWER_STREAM);
+	check(answer.report.prompt_tokens == 507 && answer.report.cached_tokens == 400);
+	check(answer.report.completion_tokens == JT_NONE); /* nothing has come yet */
+	read_as("/v1/messages", "{\"usage\":{\"input_tokens\":7,\"output_tokens\":2}}",
+	        JT_ANSWER_PLAIN);
+	check(answer.report.prompt_tokens == 7 && answer.report.cached_tokens == JT_NONE);
+	check(jt__answer_completion_tokens(&answer, NULL) == 2);
+	read_as("/v1/messages", "{\"usage\":{\"cache_read_input_tokens\":7}}", JT_ANSWER_PLAIN);
+	check(answer.report.prompt_tokens == JT_NONE);
+}
+
+static void an_error_is_one_error(void)
+{
+	bool reported = true;
+
+	read_as("/v1/messages",
+	        BLOCK("\"text\":\"x\"") EVENT("error", ",\"error\":{\"type\":\"overloaded_error\"}")
+	                DONE,
+	        JT_ANSWER_STREAM);
+	check(answer.n_errors == 1 && answer.n_content == 1 && !answer.n_malformed);
+	check(jt__answer_completion_tokens(&answer, &reported) == 1 && !reported);
+	read_as("/v1/responses", "data: {\"type\":\"error\",\"message\":\"no\"}\n\n",
+	        JT_ANSWER_STREAM);
+	check(answer.n_errors == 1);
+	read_as("/api/chat", LINE("\"response\":\"x\"") "{\"error\":\"no\"}\n", JT_ANSWER_LINES);
+	check(answer.n_errors == 1 && answer.n_content == 1 && !answer.done);
+}
+
+static void a_line_is_an_event_however_it_ends(void)
+{
+	static const char *const streams[] = {
+		LINE("\"response\":\"x\"") LINE("\"done\":true"),
+		LINE("\"response\":\"x\"") "\n\r\n\n" LINE("\"done\":true,\"response\":\"\""),
+		"{\"response\":\"x\\n\"} \r\n {\"done\":true}",
+		"nonsense\n" LINE("\"response\":\"x\"") LINE("\"done\":true"),
+		LINE("\"response\":\"x\"") "{\"done\":\n" LINE("\"done\":true"),
+	};
+
+	for (size_t i = 0; i < JT_ARRAY_LEN(streams); i++) {
+		for (size_t piece = 1; piece < 60; piece++) {
+			path = "/api/generate";
+			pass_bytes(streams[i], strlen(streams[i]), piece, JT_FILTER_DROP,
+			           JT_ANSWER_LINES, 65536);
+			path = "/v1/chat/completions";
+			if (!check(answer.n_content == 1 && answer.done && answer.n_finished == 1 &&
+			           answer.n_malformed == (i == 3) && !strcmp(sent, streams[i])))
+				printf("# stream %zu in pieces of %zu\n", i, piece);
+		}
+	}
+}
+
+static void ollama_waited_for_what_its_times_leave_over(void)
+{
+#define TIMES "\"total_duration\":230,\"prompt_eval_duration\":60,\"eval_duration\":120"
+	read_as("/api/chat", LINE("\"done\":true,\"load_duration\":40," TIMES), JT_ANSWER_LINES);
+	check(answer.report.queue_ns == 10 && answer.report.load_ns == 40);
+	check(answer.report.prefill_ns == 60 && answer.report.decode_ns == 120);
+	read_as("/api/chat", LINE("\"done\":true,\"load_duration\":400," TIMES), JT_ANSWER_LINES);
+	check(answer.report.queue_ns == 0);
+	read_as("/api/chat", LINE("\"done\":true," TIMES), JT_ANSWER_LINES);
+	check(answer.report.queue_ns == JT_NONE && answer.report.load_ns == JT_NONE);
+	read_as("/api/embed", "{\"total_duration\":50,\"load_duration\":40}", JT_ANSWER_PLAIN);
+	check(answer.report.queue_ns == JT_NONE && answer.report.load_ns == 40);
+}
+
+static void energy_goes_where_the_counts_are(void)
+{
+	check_text(with_energy_as("/v1/responses",
+	                          EVENT("response.created", ",\"response\":{\"usage\":null}")
+	                                  EVENT("response.completed",
+	                                        ",\"response\":{\"status\":\"completed\",\"usage\":"
+	                                        "{\"output_tokens\":1}}"),
+	                          JT_ANSWER_STREAM),
+	           EVENT("response.created", ",\"response\":{\"usage\":null}") EVENT(
+			   "response.completed", ",\"response\":{\"status\":\"completed\","
+						 "\"usage\":{\"output_tokens\":1," ENERGY "}}"));
+	check_text(
+		with_energy_as("/v1/messages",
+	                       EVENT("message_start",
+	                             ",\"message\":{\"usage\":{}},\"usage\":{\"output_tokens\":0}")
+	                               EVENT("message_delta",
+	                                     ",\"delta\":{\"stop_reason\":\"end_turn\"},"
+	                                     "\"usage\":{\"output_tokens\":2}"),
+	                       JT_ANSWER_STREAM),
+		EVENT("message_start",
+	              ",\"message\":{\"usage\":{}},\"usage\":{\"output_tokens\":0}")
+			EVENT("message_delta", ",\"delta\":{\"stop_reason\":\"end_turn\"},"
+	                                       "\"usage\":{\"output_tokens\":2," ENERGY "}"));
+	check_text(with_energy_as("/api/chat",
+	                          LINE("\"done\":false") LINE("\"done\":true,\"eval_count\":1"),
+	                          JT_ANSWER_LINES),
+	           LINE("\"done\":false") LINE("\"done\":true,\"eval_count\":1," ENERGY));
+	check_text(with_energy_as("/api/generate", "{\"done\":true}", JT_ANSWER_PLAIN),
+	           "{\"done\":true," ENERGY "}");
+	check_text(with_energy_as("/api/embed", "{}", JT_ANSWER_PLAIN), "{" ENERGY "}");
+	check_text(with_energy_as("/api/embed", "[]", JT_ANSWER_PLAIN), "[]");
+	check_text(with_energy_as("/api/chat", "{\"error\":\"no\"}", JT_ANSWER_PLAIN),
+	           "{\"error\":\"no\"}");
+	check_text(with_energy_as("/completion", CHUNK("\"stop\":false") CHUNK("\"stop\":true"),
+	                          JT_ANSWER_STREAM),
+	           CHUNK("\"stop\":false") CHUNK("\"stop\":true," ENERGY));
+	check_text(with_energy_as("/score", "{\"usage\":{\"total_tokens\":3}}", JT_ANSWER_PLAIN),
+	           "{\"usage\":{\"total_tokens\":3," ENERGY "}}");
+	check(answer.report.prompt_tokens == 3);
+}
+
 int main(void)
 {
 	test(every_kind_of_content_is_a_token);
@@ -497,5 +687,13 @@ int main(void)
 	test(without_memory_nothing_is_held_or_lost);
 	test(energy_goes_into_the_closing_usage);
 	test(energy_goes_into_a_plain_body);
+	test(any_delta_of_a_response_is_a_token);
+	test(a_response_ends_by_its_status);
+	test(every_delta_of_a_message_but_a_signature_is_a_token);
+	test(the_prompt_of_a_message_is_all_that_went_in);
+	test(an_error_is_one_error);
+	test(a_line_is_an_event_however_it_ends);
+	test(ollama_waited_for_what_its_times_leave_over);
+	test(energy_goes_where_the_counts_are);
 	return tap_done();
 }

@@ -5,12 +5,17 @@
 #include "jouletap/record.h"
 #include "tap.h"
 
-static struct jt_ask read_text(const char *body)
+static struct jt_ask read_as(const char *path, const char *body)
 {
 	struct jt_ask ask;
 
-	jt__ask_read(&ask, body, strlen(body));
+	jt__ask_read(&ask, jt__api_find(path), body, strlen(body));
 	return ask;
+}
+
+static struct jt_ask read_text(const char *body)
+{
+	return read_as("/v1/chat/completions", body);
 }
 
 static char *edited(const char *body, const struct jt_edit *e)
@@ -54,7 +59,7 @@ static void check_sets_usage(const char *body)
 	}
 	check(json_equal(before, after));
 
-	jt__ask_read(&again, text, strlen(text));
+	again = read_text(text);
 	check(again.valid && again.include_usage == JT_OPTION_TRUE && !again.edit.text);
 	json_decref(before);
 	json_decref(after);
@@ -176,6 +181,73 @@ static void adds_up_the_bytes_of_the_prompt(void)
 	check(read_text("{\"user\":\"12345\",\"x\":{\"prompt\":\"12345\"}}").prompt_bytes == 0);
 }
 
+static void only_the_completions_are_asked_for_usage(void)
+{
+	static const char body[] = "{\"model\":\"m\",\"stream\":true}";
+	static const char *const others[] = { "/v1/responses", "/v1/messages", "/api/chat",
+		                              "/completion", "/v1/embeddings" };
+
+	check(read_as("/v1/completions", body).edit.text != NULL);
+	for (size_t i = 0; i < JT_ARRAY_LEN(others); i++) {
+		struct jt_ask ask = read_as(others[i], body);
+
+		check(ask.valid && ask.stream && !ask.edit.text);
+	}
+}
+
+static void ollama_streams_unless_it_is_told_not_to(void)
+{
+	check(read_as("/api/chat", "{}").stream);
+	check(read_as("/api/generate", "{\"stream\":null}").stream);
+	check(read_as("/api/generate", "{\"stream\":true}").stream);
+	check(!read_as("/api/chat", "{\"stream\":false}").stream);
+	check(!read_as("/v1/messages", "{}").stream);
+	check(!read_text("{\"stream\":null}").stream);
+}
+
+static void every_api_has_its_name_for_the_most_tokens(void)
+{
+	check(read_as("/v1/responses", "{\"max_output_tokens\":5}").max_tokens == 5);
+	check(read_as("/v1/messages", "{\"max_tokens\":6}").max_tokens == 6);
+	check(read_as("/api/chat", "{\"options\":{\"seed\":1,\"num_predict\":7}}").max_tokens == 7);
+	check(read_as("/completion", "{\"n_predict\":8}").max_tokens == 8);
+	check(read_as("/api/chat", "{\"options\":{\"num_predict\":-1}}").max_tokens == JT_NONE);
+}
+
+static void every_api_has_its_places_for_the_prompt(void)
+{
+	check(read_as("/v1/responses",
+	              "{\"instructions\":\"ab\",\"input\":[{\"content\":[{\"text\":"
+	              "\"cde\"},{\"image_url\":\"data:0123\"},{\"file_data\":\"0123\"}]}]}")
+	              .prompt_bytes == 5);
+	check(read_as("/v1/messages", "{\"system\":[{\"text\":\"ab\"}],\"messages\":[{\"content\":["
+	                              "{\"source\":{\"data\":\"0123\"}},{\"text\":\"cde\"}]}]}")
+	              .prompt_bytes == 5);
+	check(read_as("/api/chat", "{\"messages\":[{\"content\":\"abc\",\"images\":[\"0123\"]}]}")
+	              .prompt_bytes == 3);
+	check(read_as("/api/generate", "{\"system\":\"a\",\"prompt\":\"bc\",\"images\":[\"01\"]}")
+	              .prompt_bytes == 3);
+	check(read_as("/rerank", "{\"query\":\"a\",\"documents\":[\"bc\",{\"text\":\"d\"}]}")
+	              .prompt_bytes == 4);
+	check(read_as("/score", "{\"text_1\":\"a\",\"text_2\":[\"bc\",\"d\"]}").prompt_bytes == 4);
+}
+
+static void the_table_has_only_inferences(void)
+{
+	static const char *const others[] = { "/v1/messages/count_tokens",
+		                              "/v1/models",
+		                              "/health",
+		                              "/api/tags",
+		                              "/tokenize",
+		                              "",
+		                              "/v1/messages/" };
+
+	for (size_t i = 0; i < JT_ARRAY_LEN(others); i++)
+		check(!jt__api_find(others[i]));
+	check(jt__api_find("/pooling")->prefill_only && jt__api_find("/api/embed")->prefill_only);
+	check(!jt__api_find("/v1/responses")->prefill_only);
+}
+
 int main(void)
 {
 	test(sets_include_usage_wherever_it_is_missing);
@@ -184,5 +256,10 @@ int main(void)
 	test(reads_what_the_gateway_routes_and_meters_by);
 	test(cuts_a_long_model_name);
 	test(adds_up_the_bytes_of_the_prompt);
+	test(only_the_completions_are_asked_for_usage);
+	test(ollama_streams_unless_it_is_told_not_to);
+	test(every_api_has_its_name_for_the_most_tokens);
+	test(every_api_has_its_places_for_the_prompt);
+	test(the_table_has_only_inferences);
 	return tap_done();
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What llama-server really sent, cut at every place: the same figures, the same bytes forwarded. */
+/*
+ * What llama-server really sent, and what others are documented to send, cut at every place: the
+ * same figures, the same bytes forwarded.
+ */
 #include <inttypes.h>
 #include <jansson.h>
 #include "gateway/ask.h"
@@ -7,6 +10,7 @@
 #include "stream.h"
 
 #define NONE JT_NONE
+#define S "../engine_streams/"
 
 static const struct expected {
 	const char *name;
@@ -16,6 +20,7 @@ static const struct expected {
 	uint32_t n_errors;
 	uint32_t n_usage_chunks;
 	uint32_t n_splices;
+	uint64_t queue_ns, load_ns; /* 0: not told */
 } captures[] = {
 	/* clang-format off */
 	/*                             content ch fin prompt compl cached comp  dec   prefill    decode  done err chunks splices */
@@ -32,10 +37,9 @@ static const struct expected {
 	{ "client_disconnect",               6, 1, 0, NONE, NONE, NONE, NONE, NONE,      NONE,      NONE, 0, 0, 0, 0 },
 	{ "error_bad_json",                  0, 0, 0, NONE, NONE, NONE, NONE, NONE,      NONE,      NONE, 1, 1, 0, 0 },
 	{ "error_no_messages",               0, 0, 0, NONE, NONE, NONE, NONE, NONE,      NONE,      NONE, 1, 1, 0, 0 },
-	/* Not OpenAI's protocol: nothing is a token, nothing is changed. */
-	{ "native_completion_stream",        0, 0, 0, NONE, NONE, NONE,    1,    3,    981000,   1467000, 0, 0, 0, 0 },
-	{ "responses_stream",                0, 0, 0, NONE, NONE, NONE,   27,    4,   5979000,   3810000, 0, 0, 0, 0 },
-	{ "anthropic_messages_stream",       0, 0, 0, NONE, NONE, NONE, NONE, NONE,      NONE,      NONE, 0, 0, 0, 1 },
+	{ "native_completion_stream",        3, 1, 1,    7,    3, NONE,    1,    3,    981000,   1467000, 1, 0, 0, 1 },
+	{ "responses_stream",                4, 1, 1,   31,    4,    4,   27,    4,   5979000,   3810000, 1, 0, 0, 1 },
+	{ "anthropic_messages_stream",       4, 1, 1,   31,    4,   30, NONE, NONE,      NONE,      NONE, 1, 0, 0, 1 },
 	/* Usage and timings on the finish chunk, asked for or not. */
 	{ "v2025-02/chat_stream_usage",     12, 1, 1,  106,   12, NONE,  106,   12,  15278000,  12055000, 1, 0, 0, 1 },
 	{ "v2025-02/chat_stream_no_usage",  12, 1, 1,  106,   12, NONE,    1,   12,   1240000,  12058000, 1, 0, 0, 1 },
@@ -51,7 +55,32 @@ static const struct expected {
 	{ "v2025-02/client_disconnect",      6, 1, 0, NONE, NONE, NONE, NONE, NONE,      NONE,      NONE, 0, 0, 0, 0 },
 	{ "v2025-02/error_bad_json",         0, 0, 0, NONE, NONE, NONE, NONE, NONE,      NONE,      NONE, 1, 1, 0, 0 },
 	{ "v2025-02/native_completion_stream",
-					     0, 0, 0, NONE, NONE, NONE,    1,    3,   2737000,   5669000, 0, 0, 0, 0 },
+					     3, 1, 1,    7,    3, NONE,    1,    3,   2737000,   5669000, 1, 0, 0, 1 },
+	/* Of engines that do not run here. */
+	{ S "vllm_chat_metrics",             4, 1, 1,   21,    5,   16, NONE, NONE,  85200000,1240500000, 1, 0, 1, 1, 12300000 },
+	{ S "vllm_chat_n2_plain",            2, 2, 2,   21,    6, NONE, NONE, NONE,      NONE,      NONE, 1, 0, 0, 1 },
+	{ S "vllm_chat_error",               1, 1, 0, NONE, NONE, NONE, NONE, NONE,      NONE,      NONE, 1, 1, 0, 0 },
+	{ S "vllm_responses_metrics",        8, 1, 1,   40,   14,   32, NONE, NONE,  85200000,1240500000, 1, 0, 0, 1, 12300000 },
+	{ S "responses_incomplete",          1, 1, 1,   40,    8,   32, NONE, NONE,      NONE,      NONE, 1, 0, 0, 1 },
+	{ S "responses_failed",              1, 1, 1, NONE, NONE, NONE, NONE, NONE,      NONE,      NONE, 1, 1, 0, 0 },
+	{ S "responses_error",               1, 1, 0, NONE, NONE, NONE, NONE, NONE,      NONE,      NONE, 0, 1, 0, 0 },
+	{ S "responses_plain",               1, 1, 1,   40,   14,   32, NONE, NONE,      NONE,      NONE, 1, 0, 0, 1 },
+	{ S "anthropic_messages",            6, 1, 1,  507,   61,  400, NONE, NONE,      NONE,      NONE, 1, 0, 0, 1 },
+	{ S "vllm_messages",                 1, 1, 1,   21,    2, NONE, NONE, NONE,      NONE,      NONE, 1, 0, 0, 1 },
+	{ S "messages_error",                2, 1, 0,   25, NONE, NONE, NONE, NONE,      NONE,      NONE, 1, 1, 0, 0 },
+	{ S "messages_plain",                1, 1, 1,   21,    3,   14, NONE, NONE,      NONE,      NONE, 1, 0, 0, 1 },
+	{ S "ollama_chat",                   5, 1, 1,   26,  282, NONE, NONE, NONE, 342546000,4535599000, 1, 0, 0, 1, 4103583, 1334875 },
+	{ S "ollama_generate",               3, 1, 1,   26,  282, NONE, NONE, NONE, 342546000,4535599000, 1, 0, 0, 1, 4103583, 1334875 },
+	{ S "ollama_generate_unended",       1, 1, 1,   26,  282, NONE, NONE, NONE, 342546000,4535599000, 1, 0, 0, 1, 4103583, 1334875 },
+	{ S "ollama_chat_plain",             1, 1, 1,   26,  282, NONE, NONE, NONE, 342546000,4535599000, 1, 0, 0, 1, 4103583, 1334875 },
+	{ S "ollama_error",                  2, 1, 0, NONE, NONE, NONE, NONE, NONE,      NONE,      NONE, 0, 1, 0, 0 },
+	{ S "ollama_load",                   0, 1, 1, NONE, NONE, NONE, NONE, NONE,      NONE,      NONE, 1, 0, 0, 1 },
+	{ S "sglang_ollama_chat",            1, 1, 1, NONE, NONE, NONE, NONE, NONE,      NONE,      NONE, 1, 0, 0, 1 },
+	{ S "ollama_embed",                  0, 1, 1,    8, NONE, NONE, NONE, NONE,      NONE,      NONE, 1, 0, 0, 1, 0, 1019500 },
+	{ S "ollama_embeddings",             0, 1, 1, NONE, NONE, NONE, NONE, NONE,      NONE,      NONE, 1, 0, 0, 1 },
+	{ S "embeddings",                    0, 1, 1,    8, NONE, NONE, NONE, NONE,      NONE,      NONE, 1, 0, 0, 1 },
+	{ S "rerank",                        0, 1, 1,   56, NONE, NONE, NONE, NONE,      NONE,      NONE, 1, 0, 0, 1 },
+	{ S "native_completion_plain",       1, 1, 1,    7,    3, NONE,    1,    3,    981000,   1467000, 1, 0, 0, 1 },
 	/* clang-format on */
 };
 
@@ -61,7 +90,7 @@ static const enum jt_filter_mode modes[] = { JT_FILTER_PASS, JT_FILTER_DROP, JT_
 static void replay(const struct capture *c, enum jt_filter_mode mode, size_t cut,
                    struct jt_filter *f, struct jt_buf *out)
 {
-	jt__filter_init(f, mode, c->kind, 65536);
+	jt__filter_init(f, mode, c->api->form, c->kind, 65536);
 	jt__buf_clear(out);
 	if (cut) {
 		forward(f, c->body, cut, out);
@@ -95,6 +124,8 @@ static void reads_what_the_engine_said(void)
 		     check(r->completion_tokens == e->completion) &
 		     check(r->computed_tokens == e->computed && r->decoded_tokens == e->decoded) &
 		     check(r->prefill_ns == e->prefill_ns && r->decode_ns == e->decode_ns) &
+		     check(r->queue_ns == (e->queue_ns ? e->queue_ns : NONE)) &
+		     check(r->load_ns == (e->load_ns ? e->load_ns : NONE)) &
 		     check(f.answer.offset == c.n_body);
 		if (!ok)
 			printf("# in %s\n", e->name);
@@ -113,10 +144,8 @@ static void results(const struct jt_answer *a, char *text, size_t size)
 	n += snprintf(text + n, size - (size_t)n, " %u %u %s %u %u %u %d", a->n_choices,
 	              a->n_finished, a->finish_reason, a->n_closing, a->n_errors, a->n_malformed,
 	              a->done);
-	snprintf(text + n, size - (size_t)n,
-	         " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64,
-	         r->prompt_tokens, r->completion_tokens, r->cached_tokens, r->decoded_tokens,
-	         r->prefill_ns, r->decode_ns);
+	for (size_t i = 0; i < sizeof(*r) / sizeof(uint64_t); i++)
+		n += snprintf(text + n, size - (size_t)n, " %" PRIu64, ((const uint64_t *)r)[i]);
 }
 
 /* At every place; in the two long captures at every seventh, or this would take as long as all
@@ -170,7 +199,7 @@ static size_t without_usage_chunks(const struct capture *c, char *out, uint32_t 
 		const char *stop = strstr(p, "\n\n");
 		size_t len = stop && stop < end ? (size_t)(stop + 2 - p) : (size_t)(end - p);
 
-		if (len > 20 && memcmp(p, "data: {\"choices\":[],", 20) == 0) {
+		if (memmem(p, len, "\"choices\":[],", 13) && memmem(p, len, "\"usage\":{", 9)) {
 			++*ret_n_chunks;
 		} else {
 			memcpy(out + n, p, len);
@@ -241,32 +270,51 @@ static void energy_stands_in_the_usage_and_nothing_else_changes(void)
 	}
 }
 
-/* Each data line that carries energy is JSON that has it where clients look for it. */
-static void what_energy_was_put_into_is_json(void)
+/* The figures in one document: in its usage, or at its top. */
+static json_t *energy_of(json_t *doc)
 {
-	struct capture c = capture_load("chat_n2_stream");
-	struct jt_filter f;
-	struct jt_buf out;
+	json_t *usage = json_object_get(doc, "usage");
+
+	if (!usage)
+		usage = json_object_get(json_object_get(doc, "response"), "usage");
+	return json_object_get(usage ? usage : doc, "energy");
+}
+
+/* The documents of a body as the client got it that have figures, and have them where they belong.
+ */
+static uint32_t count_energies(char *body, enum jt_answer_kind kind)
+{
 	uint32_t n = 0;
 
-	jt__buf_init(&out, 1 << 20);
-	replay(&c, JT_FILTER_ENERGY, c.n_body, &f, &out);
-	jt__buf_append(&out, "", 1);
-	for (char *line = strtok(out.data + out.begin, "\n"); line; line = strtok(NULL, "\n")) {
-		json_t *doc = json_loads(line + strlen("data: "), 0, NULL), *usage;
+	for (char *next = body, *line;
+	     (line = strsep(&next, kind == JT_ANSWER_PLAIN ? "" : "\n"));) {
+		const char *text = line + (kind == JT_ANSWER_STREAM ? strlen("data: ") : 0);
+		json_t *doc;
 
-		usage = json_object_get(doc, "usage");
-		if (json_is_object(usage)) {
-			check(json_number_value(json_object_get(json_object_get(usage, "energy"),
-			                                        "total_j")) == 1.5);
-			check(json_integer_value(json_object_get(usage, "completion_tokens")) == 3);
-			n++;
-		}
+		if (!strstr(line, spliced))
+			continue;
+		doc = json_loads(text, 0, NULL);
+		n += json_number_value(json_object_get(energy_of(doc), "total_j")) == 1.5;
 		json_decref(doc);
 	}
-	check(n == 2);
-	jt__buf_fini(&out);
-	capture_free(&c);
+	return n;
+}
+
+static void what_energy_was_put_into_is_json(void)
+{
+	for (size_t i = 0; i < JT_ARRAY_LEN(captures); i++) {
+		struct capture c = capture_load(captures[i].name);
+		struct jt_filter f;
+		struct jt_buf out;
+
+		jt__buf_init(&out, 1 << 20);
+		replay(&c, JT_FILTER_ENERGY, c.n_body, &f, &out);
+		jt__buf_append(&out, "", 1);
+		if (!check(count_energies(out.data + out.begin, c.kind) == captures[i].n_splices))
+			printf("# in %s\n", captures[i].name);
+		jt__buf_fini(&out);
+		capture_free(&c);
+	}
 }
 
 static void reads_the_requests_too(void)
@@ -274,20 +322,25 @@ static void reads_the_requests_too(void)
 	struct capture c = capture_load("chat_n2_stream");
 	struct jt_ask ask;
 
-	jt__ask_read(&ask, c.request, c.n_request);
+	jt__ask_read(&ask, c.api, c.request, c.n_request);
 	check(ask.valid && ask.stream && ask.include_usage == JT_OPTION_TRUE && ask.n == 2);
 	check(ask.max_tokens == 3 && !ask.edit.text);
 	check_text(ask.model, "tiny");
 	capture_free(&c);
 
 	c = capture_load("chat_stream_no_usage");
-	jt__ask_read(&ask, c.request, c.n_request);
+	jt__ask_read(&ask, c.api, c.request, c.n_request);
 	check(ask.valid && ask.include_usage == JT_OPTION_ABSENT && ask.edit.offset == 1);
 	check(ask.prompt_bytes == strlen("systemYou are terse.userSay something."));
 	capture_free(&c);
 
+	c = capture_load(S "ollama_chat");
+	jt__ask_read(&ask, c.api, c.request, c.n_request);
+	check(ask.valid && ask.stream && ask.max_tokens == 300 && !ask.edit.text);
+	capture_free(&c);
+
 	c = capture_load("error_bad_json");
-	jt__ask_read(&ask, c.request, c.n_request);
+	jt__ask_read(&ask, c.api, c.request, c.n_request);
 	check(!ask.valid);
 	capture_free(&c);
 }

@@ -100,6 +100,7 @@ static void upstreams_alone_are_enough(void)
 	check(c->timeouts.connect_ns == 5 * JT_NS_PER_S);
 	check(c->workers >= 1 && c->workers <= 64);
 	check(c->autoscaling.power_budget_mw == JT_NONE);
+	check(!c->metering.gpm);
 	check_text(c->telemetry.access_log, "");
 	jt__config_free(c);
 }
@@ -110,7 +111,7 @@ static void everything_can_be_said(void)
 		parse("listen: '[::1]:0'\nworkers: 3\n"
 	              "metering:\n  policy: tokens\n  idle_power_w: {gpu:0: 61.5, gpu:1: 0}\n  "
 	              "root: /tmp/x\n"
-	              "  nvml_library: ./fake.so\n  recording: r.jsonl\n"
+	              "  nvml_library: ./fake.so\n  gpm: true\n  recording: r.jsonl\n"
 	              "limits: {max_connections: 7}\ntimeouts: {first_byte_s: 0.25}\n"
 	              "upstreams:\n- name: a\n  url: http://[fe80::1]\n  models: [m, \"n/1\"]\n"
 	              "  domains: [gpu:0, gpu:1]\n  architecture: c.json\n  gpu: H100\n"
@@ -121,6 +122,7 @@ static void everything_can_be_said(void)
 	check(c->metering.n_idle == 2 && c->metering.idle[0].power_mw == 61500);
 	check_text(c->metering.idle[1].domain, "gpu:1");
 	check(c->metering.idle[1].power_mw == 0);
+	check(c->metering.gpm);
 	check(c->timeouts.first_byte_ns == JT_NS_PER_S / 4);
 	check_text(c->upstreams[0].host, "fe80::1");
 	check_text(c->upstreams[0].port, "80");
@@ -128,6 +130,24 @@ static void everything_can_be_said(void)
 	check_text(c->upstreams[0].domains[1], "gpu:1");
 	check_text(c->upstreams[1].name, "b-2.example:80");
 	jt__config_free(c);
+}
+
+static void a_list_may_have_an_item_that_nobody_gave(void)
+{
+	struct jt_config *c = parse("listen: 0.0.0.0:80\n");
+
+	check(c && c->metering.n_probe_paths == 1);
+	check_text(c->metering.probe_paths[0], "/health_generate");
+	jt__config_free(c);
+	c = parse("metering: {probe_paths: [/health, /v1/alive]}\n");
+	check(c && c->metering.n_probe_paths == 2);
+	check_text(c->metering.probe_paths[0], "/health");
+	jt__config_free(c);
+	c = parse("metering: {probe_paths: []}\n");
+	check(c && c->metering.n_probe_paths == 0);
+	jt__config_free(c);
+	check_text(complaint("metering:\n  probe_paths: [/a, health]\n"),
+	           "x.yaml:2: 'metering.probe_paths[1]' must begin with a '/'");
 }
 
 static void an_alias_stands_for_what_it_names(void)
@@ -321,10 +341,13 @@ static void every_default_is_itself_valid(void)
 {
 	struct jt_config *cfg = calloc(1, sizeof(*cfg));
 
-	for (const struct jt_key *k = jt__config_keys; k->path; k++)
-		if (k->fallback && !check(jt__key_set(k, cfg, k->fallback, strlen(k->fallback),
+	for (const struct jt_key *k = jt__config_keys; k->path; k++) {
+		const struct jt_key *value = k->kind == JT_KEY_LIST ? jt__key_child(k, "[]") : k;
+
+		if (k->fallback && !check(jt__key_set(value, cfg, k->fallback, strlen(k->fallback),
 		                                      false, &err) == JT_OK))
 			printf("# %s: %s\n", k->path, err.message);
+	}
 	free(cfg);
 }
 
@@ -368,6 +391,7 @@ int main(void)
 	test(names_what_does_not_act_yet_in_one_sentence);
 	test(upstreams_alone_are_enough);
 	test(everything_can_be_said);
+	test(a_list_may_have_an_item_that_nobody_gave);
 	test(an_alias_stands_for_what_it_names);
 	test(each_mistake_is_told_with_its_line);
 	test(lists_end_at_their_limit);

@@ -133,6 +133,47 @@ static void an_unwatched_descriptor_gets_no_event_even_of_this_turn(void)
 	jt__loop_free(l);
 }
 
+struct listener {
+	struct jt_watch watch;
+	int calls;
+};
+
+static void count_call(struct jt_watch *w, uint32_t events)
+{
+	check(events == EPOLLIN);
+	jt_container_of(w, struct listener, watch)->calls++;
+}
+
+static void hears_only_of_what_is_wanted_now(void)
+{
+	struct jt_loop *l = loop_or_die();
+	struct listener a = { 0 };
+	int sockets[2];
+
+	socketpair(AF_UNIX, SOCK_STREAM, 0, sockets);
+	a.watch = (struct jt_watch){ sockets[0], EPOLLIN, count_call };
+	check(jt__loop_watch(l, &a.watch) == JT_OK);
+	jt__loop_rearm(l, &a.watch, 0);
+	jt__loop_rearm(l, &a.watch, EPOLLIN);
+	jt__loop_rearm(l, &a.watch, EPOLLRDHUP);
+	check(a.watch.armed ==
+	      (EPOLLIN | EPOLLRDHUP)); /* the kernel was told once more, not thrice */
+	check(write(sockets[1], "x", 1) == 1);
+	for (int i = 0; i < 3; i++)
+		jt__loop_turn(l, 0);
+	check(a.calls == 0 && a.watch.armed == EPOLLRDHUP); /* nor is it woken for nothing again */
+	jt__loop_rearm(l, &a.watch, EPOLLIN);
+	for (int i = 0; i < 3; i++)
+		jt__loop_turn(l, 0);
+	check(a.calls == 3);
+	jt__loop_rearm(l, &a.watch, EPOLLOUT);
+	jt__loop_rearm(l, &a.watch, EPOLLIN);
+	check(!(a.watch.armed & EPOLLOUT)); /* which would be true all the time */
+	close(sockets[0]);
+	close(sockets[1]);
+	jt__loop_free(l);
+}
+
 struct chain {
 	struct jt_deferred d;
 	struct jt_loop *loop;
@@ -228,6 +269,7 @@ int main(void)
 	test(fires_timers_in_order_however_they_were_moved);
 	test(a_timer_set_for_now_by_itself_does_not_hold_the_turn);
 	test(an_unwatched_descriptor_gets_no_event_even_of_this_turn);
+	test(hears_only_of_what_is_wanted_now);
 	test(runs_deferred_calls_in_order_at_the_end_of_the_turn);
 	test(wakes_and_stops_from_other_threads);
 	test(says_when_memory_or_descriptors_are_out);

@@ -225,6 +225,96 @@ static void a_request_is_charged_on_all_its_domains(void)
 	jt_meter_free(m);
 }
 
+static void waiting_and_loading_are_not_prefill(void)
+{
+	struct jt_service_options so = JT_SERVICE_OPTIONS_INIT;
+	struct jt_request_start streamed = { 100, 1, 1 }, whole = { 100, 1, 0 };
+	struct jt_meter *m = open_meter();
+	struct jt_request_facts stream = facts_of("stream", 10), piece = facts_of("piece", 10);
+	size_t service;
+	uint64_t begin, end;
+
+	check(jt_meter_add_service(m, &so, &service, NULL) == JT_OK);
+	run_for(m, 50 * MS);
+	begin = jt__now_ns();
+	check(jt_request_begin(m, begin, 1, service, &streamed) == JT_OK);
+	check(jt_request_begin(m, begin, 2, service, &whole) == JT_OK);
+	run_for(m, 100 * MS);
+	end = jt__now_ns();
+	jt_request_progress(m, begin + (end - begin) / 2, 1, JT_PHASE_DECODE, 101);
+	stream.record.queue_ns = (end - begin) / 8;
+	stream.record.load_ns = (end - begin) / 8;
+	stream.engine_prefill_ns = (end - begin) / 4;
+	piece.record.queue_ns = (end - begin) / 4;
+	piece.engine_prefill_ns = (end - begin) / 4;
+	piece.engine_decode_ns = (end - begin) / 2;
+	check(jt_request_end(m, end, 1, &stream) == JT_OK);
+	check(jt_request_end(m, end, 2, &piece) == JT_OK);
+	settle(m);
+	check(n_records == 2);
+	for (size_t i = 0; i < 2; i++) {
+		const struct jt_record *r = &records[i];
+		bool in_one_piece = strcmp(r->id, "piece") == 0;
+		uint64_t split_uj = in_one_piece ? r->total_uj / 2 : r->queue_uj + r->prefill_uj;
+
+		check_text(r->phase_source, "engine");
+		check(r->queue_uj + r->prefill_uj + r->decode_uj == r->total_uj && r->total_uj > 0);
+		/* the power is the same all the time: half of what went before is the queue's */
+		check_near((double)r->queue_uj, (double)split_uj / 2, (double)split_uj * 0.05 + 2);
+		check_near((double)r->prefill_uj, (double)split_uj / 2,
+		           (double)split_uj * 0.05 + 2);
+	}
+	jt_meter_free(m);
+}
+
+/* What the timelines were told, summed up. */
+static struct jt_activity told[2];
+static size_t n_told;
+
+static void on_activity(void *user, size_t domain, const struct jt_activity *change)
+{
+	(void)user;
+	told[domain].prefill += change->prefill;
+	told[domain].decode += change->decode;
+	n_told++;
+}
+
+static void timelines_are_told_what_runs_on_them(void)
+{
+	const char *const domains[] = { "gpu:1" };
+	struct jt_service_options s = JT_SERVICE_OPTIONS_INIT;
+	struct jt_meter_options o = JT_METER_OPTIONS_INIT;
+	struct jt_request_start start = { .choices = 3, .first_token_visible = 1 }, whole = { 0 };
+	struct jt_request_facts facts = { 0 };
+	struct jt_meter *m = NULL;
+	uint64_t now = jt__now_ns();
+	size_t service;
+
+	memset(told, 0, sizeof(told));
+	o.sources.root = "/nonexistent";
+	o.sources.nvml_library = "/nonexistent/libnvidia-ml.so.1";
+	o.extra_sources = scripts;
+	o.on_activity = on_activity;
+	check(jt_meter_new(&o, &m, NULL) == JT_OK);
+	s.policy = "equal";
+	s.domains = domains;
+	s.n_domains = 1;
+	check(jt_meter_add_service(m, &s, &service, NULL) == JT_OK);
+	jt__record_init(&facts.record);
+	check(jt_request_begin(m, now, 1, service, &start) == JT_OK);
+	check(told[1].prefill == 3 && told[1].decode == 0);
+	check(jt_request_progress(m, now + 1, 1, JT_PHASE_DECODE, 10) == JT_OK);
+	check(jt_request_progress(m, now + 2, 1, JT_PHASE_DECODE, 99) == JT_OK);
+	check(told[1].prefill == 0 && told[1].decode == 3);
+	check(jt_request_begin(m, now, 2, service, &whole) == JT_OK);
+	check(told[1].prefill == 0 && told[1].decode == 4);
+	check(jt_request_end(m, now + 3, 1, &facts) == JT_OK);
+	check(jt_request_end(m, now + 3, 2, &facts) == JT_OK);
+	check(told[1].prefill == 0 && told[1].decode == 0);
+	check(n_told == 6 && told[0].prefill == 0 && told[0].decode == 0);
+	jt_meter_free(m);
+}
+
 static void requests_idle_and_unattributed_are_the_meter(void)
 {
 	struct jt_service_options so = JT_SERVICE_OPTIONS_INIT;
@@ -386,6 +476,8 @@ int main(void)
 	test(a_window_has_the_energy_of_its_time);
 	test(phases_of_a_window_add_up_to_it);
 	test(a_request_is_charged_on_all_its_domains);
+	test(waiting_and_loading_are_not_prefill);
+	test(timelines_are_told_what_runs_on_them);
 	test(requests_idle_and_unattributed_are_the_meter);
 	test(a_lost_gpu_lowers_coverage_and_holds_nobody_up);
 	test(a_service_says_what_is_wrong_with_it);

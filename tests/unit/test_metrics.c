@@ -33,6 +33,7 @@ static void scene_describe(const void *state, size_t i, struct jt_domain *ret_do
 		                    .sensor = *jt_sensor_find(i ? "cpumodel" : "volta"),
 		                    .valid = i ? JT_HAS_POWER : JT_HAS_ENERGY | JT_HAS_POWER };
 	snprintf(ret_domain->name, sizeof(ret_domain->name), "%s:0", i ? "cpu" : "gpu");
+	snprintf(ret_domain->part_of, sizeof(ret_domain->part_of), "%s", i ? "" : "module:0");
 }
 
 static int scene_read(void *state, size_t i, struct jt_sample *out)
@@ -47,7 +48,9 @@ static int scene_read(void *state, size_t i, struct jt_sample *out)
 	out->limit_mw = 700000;
 	out->temperature_mc = 41500;
 	out->reasons = JT_REASON_IDLE | JT_REASON_SW_POWER_CAP;
-	out->valid |= JT_HAS_ENERGY | JT_HAS_LIMIT | JT_HAS_TEMPERATURE | JT_HAS_REASONS;
+	out->sm_activity_ppm = 250000;
+	out->valid |= JT_HAS_ENERGY | JT_HAS_LIMIT | JT_HAS_TEMPERATURE | JT_HAS_REASONS |
+	              JT_HAS_SM_ACTIVITY;
 	return JT_OK;
 }
 
@@ -137,7 +140,9 @@ static char *render(const struct jt_metrics *m, struct jt_meter *meter, bool ope
 {
 	const struct jt_metrics_extra x = { .n_in_flight = 3,
 		                            .n_unmetered = 1,
-		                            .n_notes_lost = JT_NONE };
+		                            .n_notes_lost = JT_NONE,
+		                            .bookkeeper_cpu_ns = 2500000000,
+		                            .workers_cpu_ns = JT_NONE };
 	struct jt_buf b;
 	char *text;
 
@@ -379,6 +384,8 @@ static void domains_tell_what_they_know(void)
 	check(isnan(value_of(s, "jouletap_domain_power_limit_watts{domain=\"cpu:0\"}")));
 	check(value_of(s, "jouletap_domain_temperature_celsius{domain=\"gpu:0\"}") == 41.5);
 	check(isnan(value_of(s, "jouletap_domain_temperature_celsius{domain=\"cpu:0\"}")));
+	check(value_of(s, "jouletap_domain_activity_ratio{domain=\"gpu:0\",unit=\"sm\"}") == .25);
+	check(isnan(value_of(s, "jouletap_domain_activity_ratio{domain=\"gpu:0\",unit=\"dram\"}")));
 	check(value_of(s, "jouletap_domain_throttled{domain=\"gpu:0\",reason=\"sw_power_cap\"}") ==
 	      1);
 	check(value_of(s, "jouletap_domain_throttled{domain=\"gpu:0\",reason=\"hw_thermal\"}") ==
@@ -390,7 +397,7 @@ static void domains_tell_what_they_know(void)
 	check(value_of(s, "jouletap_domain_sensor_events_total{domain=\"gpu:0\",event=\"wrap\"}") ==
 	      0);
 	check(value_of(s, "jouletap_domain_info{domain=\"gpu:0\",source=\"scene\","
-	                  "device=\"a \\\"quoted\\\\\\nname\",uuid=\"\",sensor=\"volta\"}") == 1);
+	                  "device=\"a \\\"quoted\\\\\\nname\",uuid=\"\",sensor=\"volta\",part_of=\"module:0\"}") == 1);
 	check(value_of(s, "jouletap_process_cpu_seconds_total") > 0);
 	check(value_of(s, "jouletap_process_resident_memory_bytes") > 1e6);
 	check(strstr(open, "# TYPE jouletap_domain_joules counter\n") != NULL);

@@ -374,6 +374,47 @@ static void says_what_is_missing(void)
 	check(open_with("gpu 0 update_ms 0\ngpu 0 average_ms 0\ngpu 0 window_ms 0\n") == NULL);
 }
 
+static void a_gpu_without_a_counter_says_why(void)
+{
+	static const struct {
+		const char *script, *why;
+	} cases[] = {
+		{ "gpu 0 update_ms 0\ngpu 0 vgpu 1\n", "in a vGPU" },
+		{ "gpu 0 update_ms 0\ngpu 0 name Tesla P100-PCIE-16GB\ngpu 0 arch 4\n",
+		  "before Volta" },
+		{ "gpu 0 update_ms 0\n", "no energy counter: energy is integrated" },
+	};
+
+	for (size_t i = 0; i < JT_ARRAY_LEN(cases); i++) {
+		void *state = open_with(cases[i].script);
+
+		check(strstr(describe(state, 0).missing, cases[i].why) != NULL);
+		check(nvml->partial(state, NULL) == JT_OK);
+		nvml->close(state);
+	}
+}
+
+static void a_gpu_that_cannot_be_metered_is_named_with_the_reason(void)
+{
+	static const char mute[] =
+		"gpu 1 update_ms 0\ngpu 1 window_ms 0\ngpu 1 average_ms 0\ngpu 1 vgpu 1\n";
+	struct jt_source_options o = options;
+	struct jt_error err = { 0 };
+	void *state = open_with("gpus 2\ngpu 1 error nvmlDeviceGetUUID 4\n");
+
+	check(nvml->count(state) == 1);
+	check(nvml->partial(state, &err) == JT_ENOTSUP);
+	check(strstr(err.message, "gpu:1") && strstr(err.message, "permission"));
+	nvml->close(state);
+
+	state = open_with("gpus 2\n");
+	check(fake.script(mute) == 0);
+	o.gpu_mask = 2;
+	nvml->close(state);
+	check(nvml->open(&o, &state, &err) == JT_ENOTSUP);
+	check(strstr(err.message, "gpu:1 is a vGPU") != NULL);
+}
+
 /* A slow call whose value was taken at its end: the driver's stamp says so. */
 static void a_slow_calls_bracket_is_narrowed_by_the_drivers_stamp(void)
 {
@@ -465,6 +506,8 @@ int main(void)
 	test(the_mask_selects_by_the_drivers_index);
 	test(the_sensor_follows_name_then_architecture);
 	test(says_what_is_missing);
+	test(a_gpu_without_a_counter_says_why);
+	test(a_gpu_that_cannot_be_metered_is_named_with_the_reason);
 	test(a_slow_calls_bracket_is_narrowed_by_the_drivers_stamp);
 	test(explains_why_there_is_nothing);
 	test(opens_or_fails_cleanly_at_every_allocation);

@@ -119,8 +119,8 @@ static void fast_counters_and_fast_ticks_keep_to_the_grid(void)
 
 	jt__pacer_init(&p, 100 * MS, 1 * MS, START);
 	check(run_pacer(&p, &fast, 30 * S).n_reads == 300);
-	jt__pacer_init(&p, 20 * MS, 100 * MS, START);
-	check(run_pacer(&p, &slow, 30 * S).n_reads == 1500);
+	jt__pacer_init(&p, 15 * MS, 100 * MS, START);
+	check(run_pacer(&p, &slow, 30 * S).n_reads == 2000);
 	fast = (struct counter){ .period_ns = 1 * MS };
 	jt__pacer_init(&p, 10 * MS, 1 * MS, START);
 	check(run_pacer(&p, &fast, 30 * S).n_reads == 3000);

@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include "tap.h"
+#include "tree.h"
 #include "base/base.h"
 #include "sources/rapl.h"
 #include "sources/source.h"
-
-#define TREE(name) JT_SOURCE_ROOT "/tests/data/sysfs/" name
 
 static const struct jt_source_ops *const rapl = &jt__source_rapl;
 
@@ -78,6 +74,8 @@ static void counts_nothing_twice(void)
 	check_text(describe(state, 0).name, "cpu:0");
 	check_text(describe(state, 1).name, "psys:0");
 	check(strstr(describe(state, 1).device, "contains") != NULL);
+	check_text(describe(state, 0).part_of, "psys:0");
+	check_text(describe(state, 1).part_of, "");
 	check(energy_uj(state, 1) == 9000000);
 	rapl->close(state);
 
@@ -104,90 +102,97 @@ static void a_virtual_machine_has_none(void)
 	check(open_tree("/nonexistent", &state, &err) == JT_ENOENT);
 }
 
-/* A folder of our own with one package, below /tmp so that another user can look into it. */
-static void write_file(const char *root, const char *path, const char *text)
+static void says_what_to_load_and_what_hides_it(void)
 {
-	char full[512];
-	FILE *f;
+	struct tree t = tree_new(TREE("no-driver"));
+	struct jt_error err = { 0 };
+	void *state = NULL;
 
-	snprintf(full, sizeof(full), "mkdir -p '%s/sys/class/powercap/intel-rapl:0'", root);
-	check(system(full) == 0);
-	snprintf(full, sizeof(full), "%s/sys/class/powercap/intel-rapl:0/%s", root, path);
-	f = fopen(full, "w");
-	if (!check(f != NULL))
-		return;
-	fputs(text, f);
-	fclose(f);
+	check(open_tree(t.root, &state, &err) == JT_ENOENT);
+	check(strstr(err.message, "modprobe intel_rapl_msr") != NULL);
+	tree_put(&t, "/proc/cpuinfo", "vendor_id : GenuineIntel\nflags : fpu vme hypervisor\n");
+	check(open_tree(t.root, &state, &err) == JT_ENOENT);
+	check(strstr(err.message, "virtual machines") != NULL);
+	/* what a container leaves of the class: links to nowhere */
+	tree_put(&t, "/sys/class/powercap/intel-rapl/enabled", "1\n");
+	tree_run("ln -s", "/nonexistent", tree_path(&t, "/sys/class/powercap/intel-rapl:0"));
+	check(open_tree(t.root, &state, &err) == JT_ENOTSUP && !state);
+	check(strstr(err.message, "container") != NULL);
+	tree_free(&t);
 }
 
-static void make_package(char *root)
+static void says_which_zones_it_had_to_leave_out(void)
 {
-	check(mkdtemp(root) != NULL);
-	chmod(root, 0755);
-	write_file(root, "name", "package-0\n");
-	write_file(root, "energy_uj", "1000\n");
-	write_file(root, "max_energy_range_uj", "65532610987\n");
+	struct tree t = tree_new(TREE("xeon-two-sockets"));
+	struct jt_error err = { 0 };
+	void *state = open_or_null(t.root);
+
+	check(rapl->partial(state, &err) == JT_OK);
+	rapl->close(state);
+	tree_deny(&t, "/sys/class/powercap/intel-rapl:0:0/energy_uj");
+	state = open_or_null(t.root);
+	check(rapl->count(state) == 3);
+	check(rapl->partial(state, &err) == JT_EPERM && strstr(err.message, "some of"));
+	rapl->close(state);
+	tree_allow();
+	tree_free(&t);
 }
 
-static void remove_tree(const char *root)
-{
-	char command[512];
+#define ZONE "/sys/class/powercap/intel-rapl:0/"
 
-	snprintf(command, sizeof(command), "rm -rf '%s'", root);
-	check(system(command) == 0);
+static struct tree one_package(void)
+{
+	struct tree t = tree_new(NULL);
+
+	tree_put(&t, ZONE "name", "package-0\n");
+	tree_put(&t, ZONE "energy_uj", "1000\n");
+	tree_put(&t, ZONE "max_energy_range_uj", "65532610987\n");
+	return t;
 }
 
 static void says_how_to_get_permission(void)
 {
-	char root[] = "/tmp/jouletap-rapl-XXXXXX", path[256];
+	struct tree t = one_package();
 	struct jt_error err = { 0 };
 	void *state = NULL;
 
-	make_package(root);
-	snprintf(path, sizeof(path), "%s/sys/class/powercap/intel-rapl:0/energy_uj", root);
-	chmod(path, 0);
-	if (geteuid() == 0)
-		check(seteuid(65534) == 0);
-	check(open_tree(root, &state, &err) == JT_EPERM && !state);
+	tree_deny(&t, ZONE "energy_uj");
+	check(open_tree(t.root, &state, &err) == JT_EPERM && !state);
 	check(strstr(err.message, "setcap") != NULL && strstr(err.message, "udev") != NULL);
-	if (getuid() == 0)
-		check(seteuid(0) == 0);
-	remove_tree(root);
+	tree_allow();
+	tree_free(&t);
 }
 
 static void reads_anew_and_refuses_what_is_no_number(void)
 {
 	static const char *const bad[] = { "", "\n", "-5\n", "12x\n", "99999999999999999999999\n" };
-	char root[] = "/tmp/jouletap-rapl-XXXXXX";
+	struct tree t = one_package();
+	void *state = open_or_null(t.root);
 	struct jt_sample s;
-	void *state;
 
-	make_package(root);
-	state = open_or_null(root);
 	check(energy_uj(state, 0) == 1000);
-	write_file(root, "energy_uj", "2000\n");
+	tree_put(&t, ZONE "energy_uj", "2000\n");
 	check(energy_uj(state, 0) == 2000);
 	for (size_t i = 0; i < JT_ARRAY_LEN(bad); i++) {
 		s = (struct jt_sample){ 0 };
-		write_file(root, "energy_uj", bad[i]);
+		tree_put(&t, ZONE "energy_uj", bad[i]);
 		check(rapl->read(state, 0, &s) == JT_EIO && s.valid == 0 && s.status == JT_EIO);
 	}
 	rapl->close(state);
-	remove_tree(root);
+	tree_free(&t);
 }
 
 static void an_unreadable_range_is_told(void)
 {
-	char root[] = "/tmp/jouletap-rapl-XXXXXX";
+	struct tree t = one_package();
 	void *state;
 
-	make_package(root);
-	write_file(root, "max_energy_range_uj", "many\n");
-	state = open_or_null(root);
+	tree_put(&t, ZONE "max_energy_range_uj", "many\n");
+	state = open_or_null(t.root);
 	check(describe(state, 0).sensor.wrap_uj == 0);
 	check(strstr(describe(state, 0).missing, "max_energy_range_uj") != NULL);
 	rapl->close(state);
-	remove_tree(root);
+	tree_free(&t);
 }
 
 static void finds_perf_events_one_a_package(void)
@@ -244,6 +249,8 @@ int main(void)
 	test(counts_nothing_twice);
 	test(mmio_serves_where_there_is_nothing_else);
 	test(a_virtual_machine_has_none);
+	test(says_what_to_load_and_what_hides_it);
+	test(says_which_zones_it_had_to_leave_out);
 	test(says_how_to_get_permission);
 	test(reads_anew_and_refuses_what_is_no_number);
 	test(an_unreadable_range_is_told);

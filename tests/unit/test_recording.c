@@ -24,18 +24,20 @@ static void random_domain(struct jt_domain *d, int number)
 	snprintf(d->source, sizeof(d->source), "nvml");
 	snprintf(d->device, sizeof(d->device), "NVIDIA \"A100\"\t80GB \xc3\xa9");
 	snprintf(d->uuid, sizeof(d->uuid), "GPU-%d", number);
+	if (number)
+		strcpy(d->part_of, "gpu:0");
 	d->sensor = jt_sensors[jt__rng_below(&rng, 4)];
 	d->sensor.update_ns = 1 + jt__rng_below(&rng, 3600 * JT_NS_PER_S);
 	d->sensor.lag_ns = jt__rng_below(&rng, 3600 * JT_NS_PER_S);
 	d->sensor.wrap_uj = any_u64();
 	d->sensor.gain_ppm = (uint32_t)jt__rng_u64(&rng);
 	d->sensor.provenance = (enum jt_provenance)jt__rng_below(&rng, JT_N_PROVENANCES);
-	d->valid = (uint32_t)jt__rng_below(&rng, 256);
+	d->valid = (uint32_t)jt__rng_below(&rng, 2048);
 }
 
 static void random_sample(struct jt_sample *s)
 {
-	uint32_t valid = (uint32_t)jt__rng_below(&rng, 256);
+	uint32_t valid = (uint32_t)jt__rng_below(&rng, 2048);
 
 	memset(s, 0, sizeof(*s));
 	s->domain = (uint32_t)jt__rng_below(&rng, 3);
@@ -51,14 +53,17 @@ static void random_sample(struct jt_sample *s)
 	s->mem_clock_mhz = valid & JT_HAS_MEM_CLOCK ? (uint32_t)any_u64() : 0;
 	s->limit_mw = valid & JT_HAS_LIMIT ? (uint32_t)any_u64() : 0;
 	s->reasons = valid & JT_HAS_REASONS ? (uint32_t)any_u64() : 0;
+	s->sm_activity_ppm = valid & JT_HAS_SM_ACTIVITY ? (uint32_t)any_u64() : 0;
+	s->tensor_activity_ppm = valid & JT_HAS_TENSOR_ACTIVITY ? (uint32_t)any_u64() : 0;
+	s->dram_activity_ppm = valid & JT_HAS_DRAM_ACTIVITY ? (uint32_t)any_u64() : 0;
 }
 
 static int same_domain(const struct jt_domain *a, const struct jt_domain *b)
 {
 	return strcmp(a->name, b->name) == 0 && strcmp(a->source, b->source) == 0 &&
 	       strcmp(a->device, b->device) == 0 && strcmp(a->uuid, b->uuid) == 0 &&
-	       strcmp(a->missing, b->missing) == 0 && a->valid == b->valid &&
-	       memcmp(&a->sensor, &b->sensor, sizeof(a->sensor)) == 0;
+	       strcmp(a->part_of, b->part_of) == 0 && strcmp(a->missing, b->missing) == 0 &&
+	       a->valid == b->valid && memcmp(&a->sensor, &b->sensor, sizeof(a->sensor)) == 0;
 }
 
 /* The line in @b without its newline, whose presence is checked. */
@@ -165,6 +170,34 @@ static void spans_come_back_as_they_were(void)
 	jt__recording_head_fini(&h);
 }
 
+static void activity_comes_back_as_it_was(void)
+{
+	struct jt_recording_head h = three_domains();
+	struct jt_error err = { 0 };
+	struct jt_entry e;
+	struct jt_buf b;
+	int bad = 0;
+
+	jt__buf_init(&b, 1 << 20);
+	for (int round = 0; round < 5000 && !bad; round++) {
+		uint32_t domain = (uint32_t)jt__rng_below(&rng, h.n_domains);
+		struct jt_activity a = { .t_ns = ORIGIN + jt__rng_below(&rng, UINT64_C(1) << 60),
+			                 .prefill = (int32_t)jt__rng_below(&rng, 2001) - 1000,
+			                 .decode = (int32_t)jt__rng_below(&rng, 2001) - 1000 };
+
+		jt__buf_clear(&b);
+		jt__recording_put_activity(&b, ORIGIN, h.domains[domain].name, &a);
+		bad += jt__recording_read_entry(&h, jt__buf_bytes(&b), line_length(&b), "x:2",
+		                                ORIGIN, &e, &err) != JT_OK;
+		bad += e.kind != JT_ENTRY_ACTIVITY || e.activity.domain != domain ||
+		       memcmp(&e.activity.change, &a, sizeof(a)) != 0;
+	}
+	check(bad == 0);
+	check_text(err.message, "");
+	jt__buf_fini(&b);
+	jt__recording_head_fini(&h);
+}
+
 static int read_entry(const char *line, struct jt_entry *e, struct jt_error *err)
 {
 	struct jt_recording_head h = three_domains();
@@ -250,6 +283,11 @@ static void errors_name_the_line_and_the_field(void)
 		  "'phase' is unknown: 'lunch'" },
 		{ "{\"span\":{\"phase\":\"decode\",\"begin_s\":1,\"end_s\":1,\"tokens\":1}}",
 		  "'request' is missing" },
+		{ "{\"activity\":[]}", "'activity' is not an object" },
+		{ "{\"activity\":{\"domain\":\"gpu:0\",\"prefill\":1,\"decode\":1}}",
+		  "'t_s' is missing" },
+		{ "{\"activity\":{\"domain\":\"gpu:0\",\"t_s\":1,\"prefill\":1}}",
+		  "'decode' is missing" },
 		{ "{\"jouletap_recording\":1}",
 		  "another recording begins here: replay them one at a time" },
 	};
@@ -384,6 +422,7 @@ int main(void)
 	test(heads_come_back_as_they_were);
 	test(samples_come_back_as_they_were);
 	test(spans_come_back_as_they_were);
+	test(activity_comes_back_as_it_was);
 	test(what_is_absent_is_unknown_and_not_zero);
 	test(unknown_keys_and_lines_are_ignored);
 	test(a_status_of_a_later_version_is_a_failure);

@@ -133,6 +133,54 @@ static void a_slow_call_on_one_gpu_delays_nobody_else(void)
 	jt__sources_close(set);
 }
 
+static bool comes_to(const _Atomic uint64_t *n, uint64_t wanted)
+{
+	for (int i = 0; i < 1000 && atomic_load(n) < wanted; i++)
+		sleep_ms(10);
+	return atomic_load(n) >= wanted;
+}
+
+static void while_one_hangs_the_others_go_on(void)
+{
+	static struct guest g[3];
+	struct jt_sampler *s;
+
+	g[0].blocks = g[1].blocks = true;
+	sem_init(&g[0].go, 0, 0);
+	sem_init(&g[1].go, 0, 0);
+	s = start(g, 3, 10 * MS);
+	check(comes_to(&g[2].n, 20));
+	check(g[0].n == 0 && g[1].n == 0);
+	for (int i = 0; i < 200; i++)
+		sem_post(&g[0].go);
+	check(comes_to(&g[0].n, 20));
+	check(g[1].n == 0);
+	for (int i = 0; i < 200; i++)
+		sem_post(&g[1].go);
+	check(comes_to(&g[1].n, 20));
+	check(jt__sampler_stop(s));
+}
+
+/* One after the other they could not keep the period. */
+static void slow_domains_are_read_side_by_side(void)
+{
+	struct guest g[4] = {
+		{ .naps_ms = 15 }, { .naps_ms = 15 }, { .naps_ms = 15 }, { .naps_ms = 15 }
+	};
+	struct jt_sampler *s = start(g, 4, 20 * MS);
+	struct jt_sampler_stats before[4], after;
+
+	check(comes_to(&g[3].n, 30));
+	for (size_t i = 0; i < 4; i++)
+		jt__sampler_stats(s, i, &before[i]);
+	sleep_ms(2000);
+	for (size_t i = 0; i < 4; i++) {
+		jt__sampler_stats(s, i, &after);
+		check(after.n_reads - before[i].n_reads > 50); /* of 100; one by one: 33 */
+	}
+	check(jt__sampler_stop(s));
+}
+
 /* The whole way: 2 s of readings of a fake GPU in real time hold the energy that it really took. */
 static void the_samples_hold_the_true_energy(void)
 {
@@ -188,12 +236,12 @@ static void a_stuck_read_is_abandoned_and_does_no_harm(void)
 	g[0].blocks = true;
 	sem_init(&g[0].go, 0, 0);
 	s = start(g, 2, 10 * MS);
-	sleep_ms(100);
+	check(comes_to(&g[1].n, 1));
 	begin_ns = jt__now_ns();
 	check(!jt__sampler_stop(s));
 	took_ns = jt__now_ns() - begin_ns;
 	check(took_ns >= 1900 * MS && took_ns < 10000 * MS);
-	check(!g[0].is_back && g[1].n > 0);
+	check(!g[0].is_back);
 	sem_post(&g[0].go);
 	for (int i = 0; i < 1000 && !g[0].is_back; i++)
 		sleep_ms(10);
@@ -263,7 +311,7 @@ static void starts_or_fails_cleanly_at_every_allocation(void)
 		status = jt__sampler_start(list, 2, 10 * MS, &s, NULL);
 		jt__alloc_fail_at(0);
 	}
-	check(status == JT_OK && nth > 4);
+	check(status == JT_OK && nth > 3);
 	check(jt__sampler_stop(s));
 }
 
@@ -274,6 +322,8 @@ int main(void)
 	test(samples_arrive_in_order_with_their_stamps);
 	test(a_sources_own_stamps_are_kept);
 	test(a_slow_call_on_one_gpu_delays_nobody_else);
+	test(while_one_hangs_the_others_go_on);
+	test(slow_domains_are_read_side_by_side);
 	test(the_samples_hold_the_true_energy);
 	test(losses_are_counted_when_nobody_pops);
 	test(a_stuck_read_is_abandoned_and_does_no_harm);
