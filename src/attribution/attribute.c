@@ -247,7 +247,7 @@ static double bound_ratio(const struct jt_attribution *a, const struct jt_slot *
 /* The error at the changes belongs to the request as a whole: its last phase carries it. */
 static uint64_t edge_bound_uj(const struct jt_slot *s, int phase)
 {
-	return phase == (int)s->phase ? (uint64_t)ceil(s->error_uj) : 0;
+	return phase == (int)s->phase ? jt__whole(ceil(s->error_uj)) : 0;
 }
 
 static void leave(struct jt_attribution *a, struct jt_slot *s, const struct jt_sensor *sensor,
@@ -268,7 +268,7 @@ static void leave(struct jt_attribution *a, struct jt_slot *s, const struct jt_s
 		c.dynamic_uj =
 			s->floor_known ? (uint64_t)(s->above_floor[p] >> JT_FIXED_BITS) : JT_NONE;
 		c.bound_uj =
-			(uint64_t)ceil(jt__fixed_uj(s->allocated[p]) * ratio) + edge_bound_uj(s, p);
+			jt__whole(ceil(jt__fixed_uj(s->allocated[p]) * ratio)) + edge_bound_uj(s, p);
 		a->charged_uj += c.allocated_uj;
 		sink->charge(sink->user, &c);
 	}
@@ -299,7 +299,7 @@ static void apply(struct jt_attribution *a, const struct jt_change *c,
 static void book_idle(struct jt_attribution *a, uint64_t uj, uint64_t dt_ns)
 {
 	uint64_t floor_uj =
-		a->floor_given ? (uint64_t)((double)a->floor_mw * (double)dt_ns * 1e-6) : uj;
+		a->floor_given ? jt__whole((double)a->floor_mw * (double)dt_ns * 1e-6) : uj;
 
 	a->idle_uj += JT_MIN(uj, floor_uj);
 	a->unattributed_uj += uj - JT_MIN(uj, floor_uj);
@@ -311,7 +311,7 @@ static void learn_floor(struct jt_attribution *a)
 
 	if (a->floor_given || ns < FLOOR_STRETCH_NS)
 		return;
-	mw = (uint64_t)((double)(a->here.e_uj - a->idle_since.e_uj) * 1e6 / (double)ns);
+	mw = jt__whole((double)(a->here.e_uj - a->idle_since.e_uj) * 1e6 / (double)ns);
 	/* a stretch that the sensor did not see says nothing */
 	if (a->here.covered_ns > a->idle_since.covered_ns && mw && mw < a->floor_mw)
 		a->floor_mw = mw;

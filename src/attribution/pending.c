@@ -9,7 +9,7 @@
 #include "attribution/pending.h"
 #include "base/base.h"
 
-#define MAX_MOVES 16
+#define MAX_MOVES 64
 
 /* A total order, so that equal sets of changes are applied alike whatever the order of arrival. */
 static int compare(const void *va, const void *vb)

@@ -4,6 +4,8 @@
 #include <string.h>
 #include "base/base.h"
 
+#define CACHED_MAX 1032 /* bytes, in glibc on 64-bit machines */
+
 static _Atomic uint64_t fail_in; /* allocations until one fails; 0: never */
 
 void jt__alloc_fail_at(uint64_t nth)
@@ -18,9 +20,19 @@ static bool fails_now(void)
 	return left && atomic_fetch_sub(&fail_in, 1) == 1;
 }
 
+/* What fits into a cache that malloc() keeps for each thread, and calloc() does not look into (glibc
+ * before 2.41), is cleared by us: a third of the time. */
 void *jt__alloc(size_t n, size_t size)
 {
-	return fails_now() ? NULL : calloc(n ? n : 1, size);
+	size_t bytes;
+	void *p;
+
+	if (fails_now())
+		return NULL;
+	if (__builtin_mul_overflow(n, size, &bytes) || bytes > CACHED_MAX)
+		return calloc(n, size);
+	p = malloc(bytes ? bytes : 1);
+	return p ? memset(p, 0, bytes) : NULL;
 }
 
 void *jt__realloc(void *p, size_t n, size_t size)

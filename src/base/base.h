@@ -36,8 +36,25 @@ void jt__free(void *p);
 /* Test hook: the @nth allocation from now on fails (1 = the next one); 0 switches it off. */
 void jt__alloc_fail_at(uint64_t nth);
 
+/* @v as a whole number of its unit: 0 where it is negative or no number, at most 2^63. What files and
+ * drivers say may be anything, and C defines no conversion of what does not fit. */
+static inline uint64_t jt__whole(double v)
+{
+	return v >= 0x1p63 ? UINT64_C(1) << 63 : v > 0 ? (uint64_t)v : 0;
+}
+
 /* Copies at most size - 1 bytes and always terminates; false if @src was cut. */
 bool jt__copy_text(char *dst, size_t size, const char *src, size_t src_len);
+
+/* For hash tables in memory: differs between machines. Who chooses texts and knows @salt finds
+ * collisions. */
+uint64_t jt__hash_text(const char *text, uint64_t salt);
+
+/* Length of the UTF-8 sequence that @p begins with, 0 if it does not begin with one; n > 0. */
+size_t jt__utf8_len(const unsigned char *p, size_t n);
+
+/* What is no UTF-8, or would steer a terminal or begin another line, becomes '?'. */
+void jt__clean_text(char *text);
 
 /* Edit distance of two short words (up to 63 characters), for "did you mean". */
 unsigned jt__edit_distance(const char *a, const char *b);

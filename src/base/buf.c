@@ -44,7 +44,7 @@ static int make_room(struct jt_buf *b, size_t n)
 	while (capacity < len + n)
 		capacity *= 2;
 	capacity = JT_MIN(capacity, b->max);
-	data = jt__alloc(1, capacity);
+	data = jt__realloc(NULL, 1, capacity); /* unlike jt__alloc() it clears nothing */
 	if (!data)
 		return JT_ENOMEM;
 	if (len)
@@ -128,27 +128,6 @@ void jt__buf_consume(struct jt_buf *b, size_t n)
 	b->begin += n;
 	if (b->begin == b->end)
 		b->begin = b->end = 0;
-}
-
-/* RFC 3629: no overlong forms, no surrogates. */
-size_t jt__utf8_len(const unsigned char *p, size_t n)
-{
-	size_t need = p[0] < 0x80   ? 1
-	              : p[0] < 0xc2 ? 0
-	              : p[0] < 0xe0 ? 2
-	              : p[0] < 0xf0 ? 3
-	              : p[0] < 0xf5 ? 4
-	                            : 0;
-
-	if (!need || need > n)
-		return 0;
-	for (size_t i = 1; i < need; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
-	    (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
-		return 0;
-	return need;
 }
 
 void jt__json_string(struct jt_buf *b, const char *text, size_t n)

@@ -51,9 +51,6 @@ void jt__buf_commit(struct jt_buf *b, size_t n);
 void jt__buf_consume(struct jt_buf *b, size_t n);
 void jt__buf_clear(struct jt_buf *b); /* keeps the memory */
 
-/* Length of the UTF-8 sequence that @p begins with, 0 if it does not begin with one; n > 0. */
-size_t jt__utf8_len(const unsigned char *p, size_t n);
-
 /* JSON pieces. A string is quoted and escaped; invalid UTF-8 becomes U+FFFD. */
 void jt__json_string(struct jt_buf *b, const char *text, size_t n);
 /* "key": of the next member, after a comma unless the object has just been opened. */

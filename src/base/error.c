@@ -30,6 +30,8 @@ int jt__fail(struct jt_error *err, int status, const char *where, const char *fm
 	va_start(ap, fmt);
 	vsnprintf(err->message, sizeof(err->message), fmt, ap);
 	va_end(ap);
+	jt__clean_text(err->where);
+	jt__clean_text(err->message);
 	return status;
 }
 
@@ -40,6 +42,60 @@ bool jt__copy_text(char *dst, size_t size, const char *src, size_t src_len)
 	memcpy(dst, src, n);
 	dst[n] = '\0';
 	return n == src_len;
+}
+
+static uint64_t mix(uint64_t h, uint64_t v)
+{
+	h = (h ^ v) * UINT64_C(0x9e3779b97f4a7c15);
+	return h ^ h >> 32;
+}
+
+uint64_t jt__hash_text(const char *text, uint64_t salt)
+{
+	size_t n = strlen(text);
+	uint64_t h = n ^ salt, v = 0;
+
+	for (; n >= sizeof(v); n -= sizeof(v), text += sizeof(v)) {
+		memcpy(&v, text, sizeof(v));
+		h = mix(h, v);
+	}
+	v = 0;
+	memcpy(&v, text, n);
+	return mix(h, v);
+}
+
+/* RFC 3629: no overlong forms, no surrogates. */
+size_t jt__utf8_len(const unsigned char *p, size_t n)
+{
+	size_t need = p[0] < 0x80   ? 1
+	              : p[0] < 0xc2 ? 0
+	              : p[0] < 0xe0 ? 2
+	              : p[0] < 0xf0 ? 3
+	              : p[0] < 0xf5 ? 4
+	                            : 0;
+
+	if (!need || need > n)
+		return 0;
+	for (size_t i = 1; i < need; i++)
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
+	    (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
+		return 0;
+	return need;
+}
+
+void jt__clean_text(char *text)
+{
+	unsigned char *p = (unsigned char *)text;
+
+	for (size_t n = strlen(text), len; n; p += len, n -= len) {
+		len = jt__utf8_len(p, n);
+		if (!len || *p < ' ' || *p == 0x7f || (*p == 0xc2 && p[1] < 0xa0)) {
+			*p = '?';
+			len = 1;
+		}
+	}
 }
 
 unsigned jt__edit_distance(const char *a, const char *b)

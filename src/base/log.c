@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
+#include "base/base.h"
 #include "base/log.h"
 
 static enum jt_log_level threshold = JT_LOG_NONE;
@@ -30,6 +31,7 @@ void jt__log(enum jt_log_level level, const char *module, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	jt__clean_text(text);
 	if (sink)
 		sink(sink_user, level, module, text);
 	else

@@ -152,8 +152,8 @@ static uint64_t power_mw(const struct reading *r)
 	if (!(a->valid & b->valid & JT_HAS_ENERGY) || b->energy_uj <= a->energy_uj ||
 	    b->end_ns <= a->end_ns)
 		return JT_NONE;
-	return (uint64_t)((double)(b->energy_uj - a->energy_uj) * 1e6 /
-	                  (double)(b->end_ns - a->end_ns));
+	return jt__whole((double)(b->energy_uj - a->energy_uj) * 1e6 /
+	                 (double)(b->end_ns - a->end_ns));
 }
 
 static const char *state_of(const struct reading *r)
@@ -211,9 +211,9 @@ static void print_table(const struct devices *d)
 	for (size_t i = 0; i < d->n; i++)
 		width = JT_MAX(width, (int)strlen(d->domains[i]->info.name));
 	if (d->n)
-		printf("%-*s %-9s %-10s %-10s %9s %9s %9s %9s %6s  %s\n", width, "DOMAIN",
-		       "SOURCE", "SENSOR", "PROVENANCE", "UPDATE", "WINDOW", "TOLERANCE", "POWER_W",
-		       "TEMP_C", "DEVICE");
+		printf("%-*s %-9s %-10s %-10s %9s %9s %9s %9s %6s  %s\n", width, "DOMAIN", "SOURCE",
+		       "SENSOR", "PROVENANCE", "UPDATE", "WINDOW", "TOLERANCE", "POWER_W", "TEMP_C",
+		       "DEVICE");
 	else
 		puts("Nothing can be measured here.");
 	for (size_t i = 0; i < d->n; i++)

@@ -167,7 +167,7 @@ static int compute(const struct jt_track *t, const struct window *windows, size_
 static uint64_t power_mw(const struct answer *a)
 {
 	return a->known_ns
-	               ? (uint64_t)((double)a->interval.energy_uj * 1e6 / (double)a->known_ns + 0.5)
+	               ? jt__whole((double)a->interval.energy_uj * 1e6 / (double)a->known_ns + 0.5)
 	               : JT_NONE;
 }
 

@@ -103,42 +103,54 @@ static void clean(char *text)
 	}
 }
 
-/* FNV-1a over both names, their ends included. */
-static uint32_t hash(const char *model, const char *task_class)
-{
-	uint64_t h = UINT64_C(0xcbf29ce484222325);
-
-	for (const char *p = model;; p++) {
-		h = (h ^ (unsigned char)*p) * UINT64_C(0x100000001b3);
-		if (!*p)
-			break;
-	}
-	for (const char *p = task_class; *p; p++)
-		h = (h ^ (unsigned char)*p) * UINT64_C(0x100000001b3);
-	return (uint32_t)(h ^ h >> 32);
-}
-
-/* The pair of this name, or a new one where @may_add and there is room, or "other". */
+/* The pair of this name if there is one, and where in the index it is or would be. */
 static struct pair *find(struct jt_metrics *m, const char *model, const char *task_class,
-                         bool may_add)
+                         uint32_t *ret_at)
 {
-	uint32_t i = hash(model, task_class) % N_INDEX;
+	uint64_t hash = jt__hash_text(model, 0) + 31 * jt__hash_text(task_class, 0);
+	uint32_t i = (uint32_t)(hash % N_INDEX);
 
-	if (strcmp(model, "other") == 0 && strcmp(task_class, "other") == 0)
-		return &m->pairs[OTHER];
 	for (; m->index[i]; i = (i + 1) % N_INDEX) {
 		struct pair *p = &m->pairs[m->index[i] - 1];
 
 		if (strcmp(p->model, model) == 0 && strcmp(p->task_class, task_class) == 0)
 			return p;
 	}
+	*ret_at = i;
+	return NULL;
+}
+
+/* A pair for a name that has none: a new one where @may_add and there is room, or "other". */
+static struct pair *add_pair(struct jt_metrics *m, const char *model, const char *task_class,
+                             bool may_add, uint32_t at)
+{
+	if (strcmp(model, "other") == 0 && strcmp(task_class, "other") == 0)
+		return &m->pairs[OTHER];
 	if (!may_add || m->n_pairs == JT_METRICS_MAX_PAIRS) {
 		m->n_other++;
 		return &m->pairs[OTHER];
 	}
 	init_pair(&m->pairs[m->n_pairs], model, task_class);
-	m->index[i] = (uint16_t)++m->n_pairs;
+	m->index[at] = (uint16_t)++m->n_pairs;
 	return &m->pairs[m->n_pairs - 1];
+}
+
+/* Only clean names have pairs: one that is found needs no cleaning. */
+static struct pair *pair_of(struct jt_metrics *m, const struct jt_record *r)
+{
+	char model[sizeof(r->model)], task_class[sizeof(r->task_class)];
+	bool refused = r->http_status >= 400 && r->http_status < 500;
+	uint32_t at;
+	struct pair *p = find(m, r->model, r->task_class, &at);
+
+	if (p)
+		return p;
+	jt__copy_text(model, sizeof(model), r->model, strlen(r->model));
+	jt__copy_text(task_class, sizeof(task_class), r->task_class, strlen(r->task_class));
+	clean(model);
+	clean(task_class);
+	p = find(m, model, task_class, &at);
+	return p ? p : add_pair(m, model, task_class, !refused, at);
 }
 
 /* Stops short of JT_NONE: token counts come from engines, which may say anything. */
@@ -168,15 +180,8 @@ static size_t outcome_of(const struct jt_record *r)
 
 void jt__metrics_record(struct jt_metrics *m, const struct jt_record *r)
 {
-	char model[sizeof(r->model)], task_class[sizeof(r->task_class)];
-	bool refused = r->http_status >= 400 && r->http_status < 500;
-	struct pair *p;
+	struct pair *p = pair_of(m, r);
 
-	jt__copy_text(model, sizeof(model), r->model, strlen(r->model));
-	jt__copy_text(task_class, sizeof(task_class), r->task_class, strlen(r->task_class));
-	clean(model);
-	clean(task_class);
-	p = find(m, model, task_class, !refused);
 	add(&p->requests[outcome_of(r)], 1);
 	add(&p->uj[JT_PHASE_QUEUE], r->queue_uj);
 	add(&p->uj[JT_PHASE_PREFILL], r->prefill_uj);

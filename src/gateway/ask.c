@@ -17,12 +17,12 @@ enum id {
 };
 
 /* clang-format off */
-static const struct jt_path stream_options[] = { { "include_usage", INCLUDE_USAGE }, { 0 } };
-static const struct jt_path options[] = { { "num_predict", MAX_TOKENS }, { 0 } };
+static const struct jt_path stream_options[] = { { "include_usage", INCLUDE_USAGE }, { "" } };
+static const struct jt_path options[] = { { "num_predict", MAX_TOKENS }, { "" } };
 static const struct jt_path prompt[] = { /* whatever is inside, at any depth */
 	{ "image_url", ATTACHMENT }, { "input_audio", ATTACHMENT }, { "file", ATTACHMENT },
 	{ "file_data", ATTACHMENT }, { "source", ATTACHMENT }, { "images", ATTACHMENT },
-	{ NULL, PROMPT, prompt }, { 0 },
+	{ "", PROMPT, prompt }, { "" },
 };
 static const struct jt_path document[] = {
 	{ "model", MODEL }, { "stream", STREAM }, { "stream_options", OPTIONS, stream_options }, { "n", N },
@@ -34,9 +34,9 @@ static const struct jt_path document[] = {
 	{ "options", INSIDE, options },                                          /* Ollama */
 	{ "n_predict", MAX_TOKENS },                                             /* llama.cpp */
 	{ "query", PROMPT, prompt }, { "documents", PROMPT, prompt },            /* rerank */
-	{ "text_1", PROMPT, prompt }, { "text_2", PROMPT, prompt }, { 0 },       /* score */
+	{ "text_1", PROMPT, prompt }, { "text_2", PROMPT, prompt }, { "" },       /* score */
 };
-static const struct jt_path root = { NULL, DOCUMENT, document };
+static const struct jt_path root = { "", DOCUMENT, document };
 /* clang-format on */
 
 /* Where the values that an edit may touch begin and end. */

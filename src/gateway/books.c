@@ -6,7 +6,6 @@
  * note that is later all the same acts at the watermark and is counted.
  */
 #include <stdio.h>
-#include <stdio.h>
 #include <string.h>
 #include "base/clock.h"
 #include "base/log.h"
@@ -19,7 +18,7 @@
 #define IDLE_TICK_NS (50 * JT_NS_PER_MS)
 #define SLACK_NS (20 * JT_NS_PER_MS)
 #define MEMORY_MAX 65536
-#define MAX_KNOTS 16384 /* of a domain: some ten minutes; requests look back to their beginning */
+#define MAX_KNOTS 32768 /* of a domain: ten minutes or more; requests look back to their beginning */
 #define SETTLE_NS (5 * JT_NS_PER_S) /* at the end, the last records wait for the last samples */
 
 /* ---- what the meter says ---- */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
+#include "base/clock.h"
 #include "gateway/figures.h"
 
 void jt__figures_of(struct jt_figures *f, const struct jt_record *r, bool provisional)
@@ -68,6 +69,7 @@ struct jt_memory {
 	size_t max; /* power of two; as many heads */
 	uint64_t n_begun;
 	uint64_t ttl_ns;
+	uint64_t salt; /* clients choose ids, but not which ones share a chain */
 };
 
 struct jt_memory *jt__memory_new(size_t max, uint64_t ttl_ns)
@@ -81,6 +83,7 @@ struct jt_memory *jt__memory_new(size_t max, uint64_t ttl_ns)
 		n <<= 1;
 	m->max = n;
 	m->ttl_ns = ttl_ns;
+	m->salt = jt__realtime_ns() ^ (uintptr_t)m;
 	m->entries = jt__alloc(n, sizeof(*m->entries));
 	m->heads = jt__alloc(n, sizeof(*m->heads));
 	if (!m->entries || !m->heads) {
@@ -99,14 +102,9 @@ void jt__memory_free(struct jt_memory *m)
 	jt__free(m);
 }
 
-/* FNV-1a, 64 bit. */
 static uint32_t *head_of(struct jt_memory *m, const char *id)
 {
-	uint64_t h = UINT64_C(0xcbf29ce484222325);
-
-	for (; *id; id++)
-		h = (h ^ (unsigned char)*id) * UINT64_C(0x100000001b3);
-	return &m->heads[(h ^ h >> 32) & (m->max - 1)];
+	return &m->heads[jt__hash_text(id, m->salt) & (m->max - 1)];
 }
 
 static struct entry *find(struct jt_memory *m, const char *id)

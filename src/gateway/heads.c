@@ -8,7 +8,8 @@
 /* Inline, so that the length of a name that is written in the program is known there. */
 static inline bool is_named(const struct jt_header *h, const char *name)
 {
-	return h->name_len == strlen(name) && strncasecmp(h->name, name, h->name_len) == 0;
+	return h->name_len == strlen(name) && (h->name[0] | 0x20) == name[0] &&
+	       strncasecmp(h->name, name, h->name_len) == 0;
 }
 
 /* What is left out is written anew or, as Expect, was answered by our server. */

@@ -99,7 +99,8 @@ static void ask_for_figures(struct jt_relay *r, const char *rest, size_t n)
 	struct jt_note note = { .kind = JT_NOTE_ASK, .key = r->key, .t_ns = jt__relay_now_ns(r) };
 
 	r->waiting = true;
-	jt__buf_append(&r->later, rest, n);
+	if (jt__buf_append(&r->later, rest, n) < 0)
+		jt__exchange_abort(r->ex);
 	if (r->call)
 		jt__call_pause(r->call, true);
 	jt__relay_tell(r, &note);
@@ -265,7 +266,10 @@ static bool framing_of(const struct jt_head *head, enum jt_answer_kind *ret_kind
 	const struct jt_header *type = jt__head_find(head, "content-type");
 
 	for (size_t i = 0; type && i < JT_ARRAY_LEN(kinds); i++) {
-		if (strncasecmp(type->value, kinds[i].type, strlen(kinds[i].type)) == 0) {
+		size_t n = strlen(kinds[i].type);
+
+		if (n == strcspn(type->value, "; \t") &&
+		    strncasecmp(type->value, kinds[i].type, n) == 0) {
 			*ret_kind = kinds[i].kind;
 			return true;
 		}
@@ -273,12 +277,19 @@ static bool framing_of(const struct jt_head *head, enum jt_answer_kind *ret_kind
 	return false;
 }
 
+/* We asked for none, but who does not heed that is not to be taken for text. */
+static bool is_encoded(const struct jt_head *head)
+{
+	return jt__head_find(head, "content-encoding") &&
+	       !jt__head_is(head, "content-encoding", "identity");
+}
+
 static void begin_reading(struct jt_relay *r, const struct jt_head *head)
 {
 	enum jt_filter_mode mode = JT_FILTER_PASS;
 	enum jt_answer_kind kind;
 
-	if (!is_read(r) || head->status != 200 || !framing_of(head, &kind))
+	if (!is_read(r) || head->status != 200 || is_encoded(head) || !framing_of(head, &kind))
 		return;
 	r->reading = true;
 	r->ask.stream = kind != JT_ANSWER_PLAIN; /* what it is, not what was asked for */
@@ -454,10 +465,14 @@ static void call_upstream(struct jt_relay *r, size_t upstream, const char *body,
 	if (body)
 		jt__exchange_drop_request(r->ex);
 	r->sent_ns = jt__relay_now_ns(r);
-	if (!r->call)
-		jt__exchange_reply_error(r->ex, 503, "overloaded", "out of memory");
-	else if (r->facts && r->api)
+	if (r->call && r->facts && r->api)
 		jt__relay_tell_begin(r);
+	if (r->call)
+		return;
+	if (r->facts)
+		r->facts->record.http_status = 503;
+	jt__relay_conclude(r, "rejected");
+	jt__exchange_reply_error(r->ex, 503, "overloaded", "out of memory");
 }
 
 /* A request whose body is in: read it, find its engine, send it. */

@@ -4,7 +4,6 @@
  * growing context, and at its end a record with everything but the joules.
  */
 #include <string.h>
-#include "base/clock.h"
 #include "gateway/heads.h"
 #include "gateway/relay.h"
 #include "ledger/ledger.h"
@@ -129,7 +128,8 @@ struct jt_request_facts *jt__relay_new_facts(const struct jt_relay *r)
 	f->engine_prefill_ns = f->engine_decode_ns = JT_NONE;
 	memcpy(rec->id, r->id, sizeof(rec->id));
 	memcpy(rec->path, r->path, sizeof(rec->path));
-	rec->start_unix_ns = jt__realtime_ns() - (jt__now_ns() - r->begin_ns);
+	rec->start_unix_ns =
+		jt__loop_realtime_ns(r->worker->loop) - (jt__relay_now_ns(r) - r->begin_ns);
 	jt__heads_label(head, "x-jouletap-task-class", rec->task_class, sizeof(rec->task_class));
 	jt__heads_label(head, "x-jouletap-tenant", rec->tenant, sizeof(rec->tenant));
 	if (!rec->task_class[0])

@@ -48,22 +48,40 @@ static const struct jt_path *container(const struct jt_scan *s)
 	return s->depth && s->depth <= JT_SCAN_PATH ? s->stack[s->depth - 1] : NULL;
 }
 
-static bool in_object(const struct jt_scan *s)
+/* What follows from the innermost open container, after there is another. */
+static void enter_container(struct jt_scan *s)
 {
+	const struct jt_path *p = container(s);
 	unsigned i = s->depth - 1u;
 
-	return s->objects[i / 64] >> (i % 64) & 1;
+	s->places = p ? p->in : NULL;
+	s->in_object = s->depth && s->objects[i / 64] >> (i % 64) & 1;
 }
 
-/* The place inside the innermost container that is called @key; NULL @key: an element. */
+/* The first of @places that any element, or a member called @key, has. */
+static const struct jt_path *any_place(const struct jt_path *p)
+{
+	while (p && p->id && p->key[0])
+		p++;
+	return p && p->id ? p : NULL;
+}
+
+/* The place inside the innermost container that is called @key. Most keys differ from all that are
+ * listed in the first eight bytes, which are compared as one number. */
 static const struct jt_path *place(const struct jt_scan *s, const char *key, size_t n)
 {
-	const struct jt_path *within = container(s), *p = within ? within->in : NULL;
+	uint64_t head = 0, listed;
 
-	for (; p && p->id; p++)
-		if (!p->key ||
-		    (key && p->key[0] == key[0] && strncmp(p->key, key, n) == 0 && !p->key[n]))
+	if (!s->places)
+		return NULL;
+	memcpy(&head, key, JT_MIN(n, sizeof(head)));
+	for (const struct jt_path *p = s->places; p->id; p++) {
+		memcpy(&listed, p->key, sizeof(listed));
+		if (listed != head && listed)
+			continue;
+		if (!listed || (n < JT_SCAN_KEY && !p->key[n] && memcmp(p->key, key, n) == 0))
 			return p;
+	}
 	return NULL;
 }
 
@@ -95,28 +113,28 @@ static enum jt_scan_event open_container(struct jt_scan *s, bool object)
 	if (i < JT_SCAN_PATH)
 		s->stack[i] = s->path;
 	s->depth++;
+	enter_container(s);
 	s->state = object ? KEY_OR_CLOSE : VALUE_OR_CLOSE;
 	return report(s, JT_SCAN_BEGIN);
 }
 
 static enum jt_scan_event close_container(struct jt_scan *s, bool object)
 {
-	if (!s->depth || in_object(s) != object)
+	if (!s->depth || s->in_object != object)
 		return broken(s);
 	s->empty = s->state == KEY_OR_CLOSE || s->state == VALUE_OR_CLOSE;
 	s->path = container(s);
 	s->type = object ? JT_SCAN_OBJECT : JT_SCAN_ARRAY;
 	s->depth--;
+	enter_container(s);
 	return end_value(s);
 }
 
 static void open_string(struct jt_scan *s, bool is_key)
 {
-	const struct jt_path *within = container(s);
-
 	s->state = IN_STRING;
 	s->is_key = is_key;
-	s->wanted = is_key ? within && within->in : s->path != NULL;
+	s->wanted = is_key ? s->places != NULL : s->path != NULL;
 	s->empty = true;
 	s->cut = false;
 	s->n_text = 0;
@@ -244,28 +262,30 @@ static enum jt_scan_event read_escape(struct jt_scan *s, char c)
 	return JT_SCAN_MORE;
 }
 
-/* 0x80 in each byte of @x that is zero; bytes above the first one may be wrong. */
-static uint64_t zero_bytes(uint64_t x)
+/* Where the first byte that is not 0 lies among eight in memory; @x is not 0. */
+static unsigned first_byte(uint64_t x)
 {
-	return (x - UINT64_C(0x0101010101010101)) & ~x & UINT64_C(0x8080808080808080);
+	bool little = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__;
+
+	return (unsigned)(little ? __builtin_ctzll(x) : __builtin_clzll(x)) / 8;
 }
 
-/* The first byte that a string may not contain unescaped, or @end. Eight at a time; where the first
- * byte is not the lowest one, only as far as that there is one among the eight. */
-static const char *ordinary_end(const char *p, const char *end)
+/* The first byte that a string may not contain unescaped, or @end; sixteen at a time. */
+static inline const char *ordinary_end(const char *p, const char *end)
 {
-	const uint64_t ones = UINT64_C(0x0101010101010101);
+	typedef unsigned char sixteen __attribute__((vector_size(16)));
 
-	for (; end - p >= 8; p += 8) {
-		uint64_t x, hit;
+	for (; end - p >= 16; p += 16) {
+		sixteen x, hit;
+		uint64_t half[2];
 
 		memcpy(&x, p, sizeof(x));
-		hit = zero_bytes(x ^ ones * '"') | zero_bytes(x ^ ones * '\\') |
-		      zero_bytes(x & ones * 0xe0);
-		if (hit && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
-			return p + __builtin_ctzll(hit) / 8;
-		if (hit)
-			break;
+		hit = (sixteen)((x == '"') | (x == '\\') | (x < 0x20));
+		memcpy(half, &hit, sizeof(half));
+		if (half[0])
+			return p + first_byte(half[0]);
+		if (half[1])
+			return p + 8 + first_byte(half[1]);
 	}
 	while (p < end && *p != '"' && *p != '\\' && (unsigned char)*p >= 0x20)
 		p++;
@@ -391,95 +411,105 @@ static const char *read_literal(struct jt_scan *s, const char *p, const char *en
 	return p;
 }
 
-/* *@p is behind the first quote. What nobody wants to know is read at once if it is all there. */
-static enum jt_scan_event open_text(struct jt_scan *s, const char **p, const char *end)
+/* @p is behind the first quote. What nobody wants to know is read at once if it is all there. */
+static const char *open_text(struct jt_scan *s, const char *p, const char *end,
+                             enum jt_scan_event *ret_event)
 {
-	const char *close = s->path ? NULL : plain_string_end(*p, end);
+	const char *close = s->path ? NULL : plain_string_end(p, end);
 
 	s->type = JT_SCAN_STRING;
 	if (close) {
-		*p = close + 1;
-		return end_value(s);
+		*ret_event = end_value(s);
+		return close + 1;
 	}
 	open_string(s, false);
-	return report(s, JT_SCAN_BEGIN);
+	*ret_event = report(s, JT_SCAN_BEGIN);
+	return p;
 }
 
 /* The same for a key: nothing of it is kept but the place that it names, none if it is longer than
  * what is kept of a key that comes in pieces. */
-static enum jt_scan_event open_key(struct jt_scan *s, const char **p, const char *end)
+static const char *open_key(struct jt_scan *s, const char *p, const char *end)
 {
-	const char *close = plain_string_end(*p, end);
+	const char *close = plain_string_end(p, end);
 
 	if (!close) {
 		open_string(s, true);
-		return JT_SCAN_MORE;
+		return p;
 	}
-	s->path = close - *p <= JT_SCAN_TEXT ? place(s, *p, (size_t)(close - *p)) : NULL;
+	s->path = close - p <= JT_SCAN_TEXT ? place(s, p, (size_t)(close - p)) : NULL;
 	s->state = COLON;
-	*p = close + 1;
+	return close + 1;
+}
+
+/* @c was the last byte before @p. */
+static const char *open_value(struct jt_scan *s, char c, const char *p, const char *end,
+                              enum jt_scan_event *ret_event)
+{
+	if (s->depth && !s->in_object)
+		s->path = any_place(s->places);
+	switch (c) {
+	case '"':
+		return open_text(s, p, end, ret_event);
+	case '{':
+	case '[':
+		*ret_event = open_container(s, c == '{');
+		break;
+	case 't':
+		*ret_event = open_literal(s, JT_SCAN_TRUE, "rue");
+		break;
+	case 'f':
+		*ret_event = open_literal(s, JT_SCAN_FALSE, "alse");
+		break;
+	case 'n':
+		*ret_event = open_literal(s, JT_SCAN_NULL, "ull");
+		break;
+	default:
+		*ret_event = c == '-' || (c >= '0' && c <= '9') ? open_number(s, c) : broken(s);
+	}
+	return p;
+}
+
+static enum jt_scan_event read_comma_or_close(struct jt_scan *s, char c)
+{
+	if (c == '}' || c == ']')
+		return close_container(s, c == '}');
+	if (c != ',')
+		return broken(s);
+	s->state = s->in_object ? KEY : VALUE;
 	return JT_SCAN_MORE;
 }
 
-/* @c was the last byte before *@p. */
-static enum jt_scan_event open_value(struct jt_scan *s, char c, const char **p, const char *end)
+static bool is_blank(char c)
 {
-	if (s->depth && !in_object(s))
-		s->path = place(s, NULL, 0);
-	switch (c) {
-	case '{':
-		return open_container(s, true);
-	case '[':
-		return open_container(s, false);
-	case '"':
-		return open_text(s, p, end);
-	case 't':
-		return open_literal(s, JT_SCAN_TRUE, "rue");
-	case 'f':
-		return open_literal(s, JT_SCAN_FALSE, "alse");
-	case 'n':
-		return open_literal(s, JT_SCAN_NULL, "ull");
-	default:
-		return c == '-' || (c >= '0' && c <= '9') ? open_number(s, c) : broken(s);
-	}
+	return c <= ' ' && (c == ' ' || c == '\n' || c == '\r' || c == '\t');
 }
 
-/* A byte between values, and with it a string that is all there. */
-static enum jt_scan_event read_structure(struct jt_scan *s, const char **p, const char *end)
+/* Bytes between values, and with them strings that are all there: at least one. */
+static const char *read_structure(struct jt_scan *s, const char *p, const char *end,
+                                  enum jt_scan_event *ret_event)
 {
-	char c = *(*p)++;
+	do {
+		char c = *p++;
 
-	if (c <= ' ' && (c == ' ' || c == '\n' || c == '\r' || c == '\t'))
-		return JT_SCAN_MORE;
-	switch (s->state) {
-	case VALUE_OR_CLOSE:
-		if (c == ']')
-			return close_container(s, false);
-		/* fall through */
-	case VALUE:
-		return open_value(s, c, p, end);
-	case KEY_OR_CLOSE:
-		if (c == '}')
-			return close_container(s, true);
-		/* fall through */
-	case KEY:
-		if (c != '"')
-			return broken(s);
-		return open_key(s, p, end);
-	case COLON:
-		if (c != ':')
-			return broken(s);
-		s->state = VALUE;
-		return JT_SCAN_MORE;
-	case COMMA_OR_CLOSE:
-		if (c == ',') {
-			s->state = in_object(s) ? KEY : VALUE;
-			return JT_SCAN_MORE;
-		}
-		return c == '}' || c == ']' ? close_container(s, c == '}') : broken(s);
-	default: /* COMPLETE */
-		return broken(s);
-	}
+		if (is_blank(c))
+			continue;
+		if (s->state == COMMA_OR_CLOSE)
+			*ret_event = read_comma_or_close(s, c);
+		else if (s->state == COLON && c == ':')
+			s->state = VALUE;
+		else if ((s->state == KEY || s->state == KEY_OR_CLOSE) && c == '"')
+			p = open_key(s, p, end);
+		else if (s->state == KEY_OR_CLOSE && c == '}')
+			*ret_event = close_container(s, true);
+		else if (s->state == VALUE_OR_CLOSE && c == ']')
+			*ret_event = close_container(s, false);
+		else if (s->state <= VALUE_OR_CLOSE)
+			p = open_value(s, c, p, end, ret_event);
+		else
+			*ret_event = broken(s);
+	} while (p < end && *ret_event == JT_SCAN_MORE && s->state <= COMMA_OR_CLOSE);
+	return p;
 }
 
 enum jt_scan_event jt__scan_next(struct jt_scan *s, const char **bytes, const char *end)
@@ -508,9 +538,7 @@ enum jt_scan_event jt__scan_next(struct jt_scan *s, const char **bytes, const ch
 			p = end;
 			break;
 		default:
-			do
-				event = read_structure(s, &p, end);
-			while (p < end && event == JT_SCAN_MORE && s->state <= COMMA_OR_CLOSE);
+			p = read_structure(s, p, end, &event);
 		}
 	}
 	s->offset += (uint64_t)(p - *bytes);

@@ -9,9 +9,9 @@
  * The interesting places are a tree of static tables that looks like the
  * document:
  *
- *	static const struct jt_path usage[] = { { "prompt_tokens", PROMPT }, { 0 } };
- *	static const struct jt_path document[] = { { "usage", USAGE, usage }, { 0 } };
- *	static const struct jt_path root = { NULL, DOCUMENT, document };
+ *	static const struct jt_path usage[] = { { "prompt_tokens", PROMPT }, { "" } };
+ *	static const struct jt_path document[] = { { "usage", USAGE, usage }, { "" } };
+ *	static const struct jt_path root = { "", DOCUMENT, document };
  *
  * Keys are compared decoded, so "us\u0061ge" is "usage". A key that occurs
  * twice is reported twice: a caller that assigns lets the last one win.
@@ -21,13 +21,14 @@
 
 enum {
 	JT_SCAN_TEXT = 95,   /* bytes kept of a string or number */
+	JT_SCAN_KEY = 32,    /* bytes of the key of a place, the NUL included */
 	JT_SCAN_PATH = 16,   /* levels in which places can be named */
 	JT_SCAN_DEPTH = 256, /* levels that are followed */
 };
 
 /* One place of the document. A list of them ends with an id of 0. */
 struct jt_path {
-	const char *key;          /* NULL: any element, or any member not listed before it */
+	char key[JT_SCAN_KEY];    /* "": any element, or any member not listed before it */
 	uint8_t id;               /* the caller's own, from 1; several places may share one */
 	const struct jt_path *in; /* what is interesting inside; may be NULL */
 };
@@ -64,12 +65,14 @@ struct jt_scan {
 	uint8_t n_hex;  /* digits of a \u escape still to come */
 	bool is_key;
 	bool wanted;         /* this string is kept in text */
+	bool in_object;      /* the innermost container is one */
 	uint16_t depth;      /* open containers */
 	uint16_t unit;       /* the \u escape being read */
 	uint16_t high;       /* first half of a surrogate pair, or 0 */
 	const char *literal; /* what must still come of true, false or null */
 	const struct jt_path *root;
 	const struct jt_path *path;                /* of the value at hand, NULL: not named */
+	const struct jt_path *places;              /* in the innermost container; may be NULL */
 	const struct jt_path *stack[JT_SCAN_PATH]; /* of the open containers; below: not named */
 	uint64_t objects[JT_SCAN_DEPTH / 64];      /* bit set: the container is an object */
 };

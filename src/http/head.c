@@ -6,7 +6,8 @@
 /* Inline, so that the length of a name that is written in the program is known there. */
 static inline bool is_name(const struct jt_header *header, const char *name)
 {
-	return header->name_len == strlen(name) && strcasecmp(header->name, name) == 0;
+	return header->name_len == strlen(name) && ((header->name[0] ^ name[0]) & ~0x20) == 0 &&
+	       strcasecmp(header->name, name) == 0;
 }
 
 const struct jt_header *jt__head_find(const struct jt_head *h, const char *name)
@@ -41,7 +42,7 @@ static bool list_has(const char *list, const char *word, size_t len)
 
 static bool connection_has(const struct jt_head *h, const char *word, size_t len)
 {
-	for (size_t i = 0; i < h->n_headers; i++)
+	for (size_t i = 0; h->has_connection && i < h->n_headers; i++)
 		if (is_name(&h->headers[i], "connection") &&
 		    list_has(h->headers[i].value, word, len))
 			return true;
@@ -120,10 +121,13 @@ static int check_coding(struct jt_head *h, struct jt_refusal *ret_refusal)
 /* Host and the authority of an absolute target may be "", "name", "1.2.3.4:80", "[::1]:80". */
 static bool is_authority(const char *text, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
-		if ((unsigned char)text[i] <= ' ' || strchr("/@?#,\\\"<>", text[i]))
-			return false;
-	return true;
+	size_t i = 0;
+
+	while (i < n && (unsigned char)text[i] > ' ' && text[i] != '/' && text[i] != '@' &&
+	       text[i] != '?' && text[i] != '#' && text[i] != ',' && text[i] != '\\' &&
+	       text[i] != '"' && text[i] != '<' && text[i] != '>')
+		i++;
+	return i == n;
 }
 
 static int check_host(const struct jt_head *h, struct jt_refusal *ret_refusal)
@@ -184,6 +188,7 @@ int jt__head_check(struct jt_head *h, bool no_body, struct jt_refusal *ret_refus
 		status = check_target(h, ret_refusal);
 	if (status < 0)
 		return status;
+	h->has_connection = jt__head_find(h, "connection") != NULL;
 	h->keep_alive = h->minor_version ? !connection_has(h, "close", 5)
 	                                 : connection_has(h, "keep-alive", 10);
 	no_body = no_body || h->status / 100 == 1 || h->status == 204 || h->status == 304;
@@ -194,6 +199,36 @@ int jt__head_check(struct jt_head *h, bool no_body, struct jt_refusal *ret_refus
 	if (h->has_body && !h->is_request && !h->chunked && h->content_length == JT_NONE)
 		h->keep_alive = false; /* it lasts until the connection closes */
 	return JT_OK;
+}
+
+static bool is_control(unsigned char c)
+{
+	return c < ' ' || c == 0x7f;
+}
+
+/* Whether one of eight bytes is a control character. */
+static bool has_control(const char *bytes)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101);
+	uint64_t x, del;
+
+	memcpy(&x, bytes, sizeof(x));
+	del = x ^ ones * 0x7f;
+	return ((x - ones * ' ') & ~x & ones * 0x80) || ((del - ones) & ~del & ones * 0x80);
+}
+
+bool jt__is_plain_text(const char *bytes, size_t n)
+{
+	size_t i = 0;
+
+	for (; i + 8 <= n; i += 8)
+		if (has_control(bytes + i))
+			return false;
+	if (n >= 8) /* the last eight, some of them again */
+		return !has_control(bytes + n - 8);
+	while (i < n && !is_control((unsigned char)bytes[i]))
+		i++;
+	return i == n;
 }
 
 const char *jt__http_reason(uint32_t status)

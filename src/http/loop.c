@@ -23,6 +23,7 @@ struct entry {
 struct jt_loop {
 	int epoll_fd;
 	uint64_t now_ns;
+	uint64_t realtime_ns; /* of this turn; 0: nobody has asked */
 	struct jt_watch wake_watch; /* an eventfd */
 	void (*on_wake)(void *user);
 	void *wake_user;
@@ -103,6 +104,13 @@ void jt__loop_free(struct jt_loop *l)
 uint64_t jt__loop_now_ns(const struct jt_loop *l)
 {
 	return l->now_ns;
+}
+
+uint64_t jt__loop_realtime_ns(struct jt_loop *l)
+{
+	if (!l->realtime_ns)
+		l->realtime_ns = jt__realtime_ns();
+	return l->realtime_ns;
 }
 
 char *jt__loop_scratch(struct jt_loop *l)
@@ -264,6 +272,7 @@ int jt__loop_turn(struct jt_loop *l, uint64_t max_wait_ns)
 	if (n < 0 && errno != EINTR)
 		return JT_EIO;
 	l->now_ns = jt__now_ns();
+	l->realtime_ns = 0;
 	l->n_batch = n < 0 ? 0 : n;
 	for (l->batch_next = 0; l->batch_next < l->n_batch;) {
 		struct epoll_event *e = &l->batch[l->batch_next++];

@@ -31,6 +31,8 @@ void jt__loop_free(struct jt_loop *l);
 
 /* The time at the start of this turn, monotonic. */
 uint64_t jt__loop_now_ns(const struct jt_loop *l);
+/* The time of day in this turn. */
+uint64_t jt__loop_realtime_ns(struct jt_loop *l);
 
 /* w->fd, events and fn are set. Level-triggered: fn is called as long as the condition holds. */
 int jt__loop_watch(struct jt_loop *l, struct jt_watch *w);

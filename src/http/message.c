@@ -429,32 +429,41 @@ static int read_line_byte(struct jt_parser *p, unsigned char c)
 	}
 }
 
-/* Whether one of eight bytes is a control character, DEL or a tab. */
-static bool has_control(const char *bytes)
+static bool begins_message(const struct jt_parser *p)
 {
-	const uint64_t ones = UINT64_C(0x0101010101010101);
-	uint64_t x, del;
-
-	memcpy(&x, bytes, sizeof(x));
-	del = x ^ ones * 0x7f;
-	return ((x - ones * ' ') & ~x & ones * 0x80) || ((del - ones) & ~del & ones * 0x80);
+	return !p->began && p->line == (p->requests ? BEFORE : START);
 }
 
-/* How many of @n bytes, inside a name or a value, change nothing: most of a head. */
-static size_t count_plain(const struct jt_parser *p, const char *bytes, size_t n)
+static size_t count_token(const char *bytes)
 {
-	size_t i = 0;
+	size_t n = 0;
 
-	if (p->line == VALUE) {
-		while (i + 8 <= n && !has_control(bytes + i))
-			i += 8;
-		while (i < n && !is_control((unsigned char)bytes[i]))
-			i++;
-	} else if (p->line == NAME) {
-		while (i < n && is_token((unsigned char)bytes[i]))
-			i++;
+	while (is_token((unsigned char)bytes[n]))
+		n++;
+	return n;
+}
+
+/* The bytes of a line that is all there and surely good, as nearly all are; 0: it has to be read byte
+ * by byte, which also says what is wrong with it. */
+static size_t read_good_line(struct jt_parser *p, const char *bytes, size_t n)
+{
+	const char *cr = memchr(bytes, '\r', n);
+	size_t len = cr ? (size_t)(cr - bytes) : 0;
+
+	if (len < 8 || len + 1 == n || cr[1] != '\n' || !jt__is_plain_text(bytes, len))
+		return 0;
+	if (p->line == LINE) {
+		size_t name = count_token(bytes);
+
+		return name && bytes[name] == ':' ? len + 2 : 0;
 	}
-	return i;
+	if (!begins_message(p) || (p->requests && memmem(bytes, len, "  ", 2)))
+		return 0;
+	p->tail = eight(cr - 8);
+	if (check_start_line(p) < 0)
+		return 0;
+	p->line = LINE;
+	return len + 2;
 }
 
 /* How many of @n bytes are good lines, up to the end of the head: *ret_n. */
@@ -463,11 +472,14 @@ static int read_lines(struct jt_parser *p, const char *bytes, size_t n, size_t *
 	size_t i = 0, fit = JT_MIN(n, p->max_head - p->n_line_bytes);
 
 	while (i < fit && p->line != DONE) {
+		size_t good = p->line == LINE || (!i && begins_message(p))
+		                      ? read_good_line(p, bytes + i, fit - i)
+		                      : 0;
 		int status;
 
-		i += count_plain(p, bytes + i, fit - i);
-		if (i == fit)
-			break;
+		i += good;
+		if (good)
+			continue;
 		status = read_line_byte(p, (unsigned char)bytes[i]);
 		if (status < 0)
 			return status;

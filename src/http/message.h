@@ -34,6 +34,7 @@ struct jt_head {
 	bool keep_alive;
 	bool chunked;
 	bool has_body;
+	bool has_connection;     /* a header of this name */
 	uint64_t content_length; /* JT_NONE if absent */
 	const struct jt_header *headers;
 	size_t n_headers;
@@ -55,12 +56,13 @@ struct jt_refusal {
 };
 
 /*
- * Fills the framing fields (keep_alive, chunked, has_body, content_length) from
- * the headers and, for a request, brings the target to its origin form. Refuses
- * what two readers could understand differently: JT_EINVAL or JT_ENOTSUP with
- * *ret_refusal. @no_body: answers HEAD.
+ * Fills the framing fields (keep_alive … content_length) from the headers and,
+ * for a request, brings the target to its origin form. Refuses what two readers could
+ * understand differently: JT_EINVAL or JT_ENOTSUP with *ret_refusal. @no_body: answers HEAD.
  */
 int jt__head_check(struct jt_head *h, bool no_body, struct jt_refusal *ret_refusal);
+/* No control characters, tabs included. */
+bool jt__is_plain_text(const char *bytes, size_t n);
 /* "Not Found"; "" for a status without a phrase of its own. */
 const char *jt__http_reason(uint32_t status);
 

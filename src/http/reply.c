@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include "base/clock.h"
 #include "http/exchange.h"
 
 static struct jt_conn *conn_of(const struct jt_exchange *ex)
@@ -27,19 +26,14 @@ void jt__conn_output(struct jt_conn *c, const void *bytes, size_t n)
 	if (c->closed)
 		return;
 	borrow_buffer(c);
-	if (jt__buf_append(&c->out, bytes, n) < 0)
+	if (jt__buf_append(&c->out, bytes, n) < 0 || c->out.failed)
 		c->ex.aborted = true;
 	jt__conn_queue_flush(c);
 }
 
-static void output_text(struct jt_conn *c, const char *text)
-{
-	jt__conn_output(c, text, strlen(text));
-}
-
 static const char *date(struct jt_server *s)
 {
-	uint64_t now_s = jt__realtime_ns() / JT_NS_PER_S;
+	uint64_t now_s = jt__loop_realtime_ns(s->loop) / JT_NS_PER_S;
 	time_t t = (time_t)now_s;
 	struct tm tm;
 
@@ -52,38 +46,39 @@ static const char *date(struct jt_server *s)
 }
 
 /* A line break inside a value would let its author write headers of his own. */
-static void output_value(struct jt_conn *c, const char *value, size_t n)
+static void put_value(struct jt_buf *out, const char *value, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		unsigned char byte = (unsigned char)value[i];
-
-		if (byte < ' ' || byte == 0x7f) {
-			jt__conn_output(c, value, i);
-			jt__conn_output(c, " ", 1);
-			value += i + 1;
-			n -= i + 1;
-			i = (size_t)-1;
-		}
+	if (jt__is_plain_text(value, n)) {
+		jt__buf_append(out, value, n);
+		return;
 	}
-	jt__conn_output(c, value, n);
+	for (size_t i = 0; i < n; i++)
+		jt__buf_append(out, jt__is_plain_text(value + i, 1) ? value + i : " ", 1);
 }
 
-static void output_framing(struct jt_exchange *ex, uint32_t status)
+static void put_header(struct jt_buf *out, const struct jt_header *h)
 {
-	struct jt_conn *c = conn_of(ex);
+	put_value(out, h->name, h->name_len);
+	jt__buf_append(out, ": ", 2);
+	put_value(out, h->value, h->value_len);
+	jt__buf_append(out, "\r\n", 2);
+}
+
+static void put_framing(struct jt_buf *out, const struct jt_exchange *ex, uint32_t status)
+{
 	char room[21];
 
 	if (ex->left != JT_NONE && status != 204) {
-		output_text(c, "Content-Length: ");
-		output_text(c, jt__decimal(ex->left, room));
-		output_text(c, "\r\n");
+		jt__buf_append_text(out, "Content-Length: ");
+		jt__buf_append_text(out, jt__decimal(ex->left, room));
+		jt__buf_append_text(out, "\r\n");
 	} else if (ex->chunked) {
-		output_text(c, "Transfer-Encoding: chunked\r\n");
+		jt__buf_append_text(out, "Transfer-Encoding: chunked\r\n");
 	}
 	if (ex->must_close)
-		output_text(c, "Connection: close\r\n");
+		jt__buf_append_text(out, "Connection: close\r\n");
 	else if (!ex->head->minor_version)
-		output_text(c, "Connection: keep-alive\r\n");
+		jt__buf_append_text(out, "Connection: keep-alive\r\n");
 }
 
 static void choose_framing(struct jt_exchange *ex, uint32_t status, uint64_t content_length)
@@ -107,14 +102,6 @@ static bool is_usable(const struct jt_exchange *ex)
 	       !ex->aborted;
 }
 
-static void output_header(struct jt_conn *c, const struct jt_header *h)
-{
-	output_value(c, h->name, h->name_len);
-	output_text(c, ": ");
-	output_value(c, h->value, h->value_len);
-	output_text(c, "\r\n");
-}
-
 void jt__exchange_tag(struct jt_exchange *ex, const struct jt_header *tag)
 {
 	ex->tag = *tag;
@@ -124,25 +111,27 @@ void jt__exchange_start(struct jt_exchange *ex, uint32_t status, const struct jt
                         size_t n_headers, uint64_t content_length)
 {
 	struct jt_conn *c = conn_of(ex);
+	struct jt_buf *out = &c->out;
 	char room[21];
 
 	if (!is_usable(ex) || ex->started)
 		return;
 	ex->started = true;
 	choose_framing(ex, status, content_length);
-	output_text(c, "HTTP/1.1 ");
-	output_text(c, jt__decimal(status, room));
-	output_text(c, " ");
-	output_text(c, jt__http_reason(status));
-	output_text(c, "\r\nDate: ");
-	output_text(c, date(c->server));
-	output_text(c, "\r\n");
+	borrow_buffer(c);
+	jt__buf_append_text(out, "HTTP/1.1 ");
+	jt__buf_append_text(out, jt__decimal(status, room));
+	jt__buf_append_text(out, " ");
+	jt__buf_append_text(out, jt__http_reason(status));
+	jt__buf_append_text(out, "\r\nDate: ");
+	jt__buf_append_text(out, date(c->server));
+	jt__buf_append_text(out, "\r\n");
 	for (size_t i = 0; i < n_headers; i++)
-		output_header(c, &headers[i]);
+		put_header(out, &headers[i]);
 	if (ex->tag.name)
-		output_header(c, &ex->tag);
-	output_framing(ex, status);
-	output_text(c, "\r\n");
+		put_header(out, &ex->tag);
+	put_framing(out, ex, status);
+	jt__conn_output(c, "\r\n", 2);
 }
 
 static void output_chunk(struct jt_conn *c, const void *bytes, size_t n)
@@ -188,7 +177,7 @@ void jt__exchange_end(struct jt_exchange *ex)
 		return;
 	}
 	if (ex->chunked && !ex->bodyless)
-		output_text(c, "0\r\n\r\n");
+		jt__conn_output(c, "0\r\n\r\n", 5);
 	ex->ended = true;
 	jt__conn_queue_flush(c);
 }

@@ -123,8 +123,6 @@ int jt_meter_find_domain(const struct jt_meter *m, const char *name, size_t *ret
 static void take_sample(struct jt_meter *m, struct jt_station *st, const struct jt_sample *s)
 {
 	jt_timeline_add(st->timeline, s);
-	st->latest = *s;
-	st->has_sample = true;
 	st->heard_ns = s->end_ns;
 	if (m->options.on_sample)
 		m->options.on_sample(m->options.user, s);
@@ -137,23 +135,22 @@ static void take_samples(struct jt_meter *m, size_t i, uint64_t now_ns, uint64_t
 {
 	uint64_t patience = JT_MAX(SILENCE_NS, SILENCE_PERIODS * m->options.period_ns);
 	struct jt_station *st = &m->stations[i];
-	struct jt_sample s;
 
 	while (st->is_waiting || jt__sampler_pop(m->sampler, i, &st->waiting)) {
 		st->waiting.domain = (uint32_t)i;
 		st->is_waiting = st->waiting.end_ns > watermark_ns;
 		if (st->is_waiting)
-			break;
+			return;
 		take_sample(m, st, &st->waiting);
+		st->latest = st->waiting;
+		st->has_sample = true;
 	}
-	if (st->heard_ns && now_ns > st->heard_ns + patience) {
-		s = (struct jt_sample){ .domain = (uint32_t)i,
-			                .status = JT_ETIME,
-			                .begin_ns = now_ns,
-			                .end_ns = now_ns };
-		jt_timeline_add(st->timeline, &s);
-		st->heard_ns = now_ns;
-	}
+	if (st->heard_ns && now_ns > st->heard_ns + patience)
+		take_sample(m, st,
+		            &(struct jt_sample){ .domain = (uint32_t)i,
+		                                 .status = JT_ETIME,
+		                                 .begin_ns = now_ns,
+		                                 .end_ns = now_ns });
 }
 
 struct receiver {

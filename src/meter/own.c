@@ -6,7 +6,6 @@
  * The idle floor is the model's own where the CPU is modelled, what was configured or learned for
  * the domain's account, or else the lowest power of a step so far.
  */
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include "base/clock.h"
 #include "meter/inside.h"
 #include "sources/cpumodel.h"
+#include "sources/sysfs.h"
 
 #define STEP_NS JT_NS_PER_S
 #define GIVE_UP_NS (5 * JT_NS_PER_S) /* a sensor that tells no more */
@@ -66,7 +66,6 @@ void jt__own_open(struct jt_meter *m, uint64_t now_ns)
 	const struct jt_source_options *s = &m->options.sources;
 	struct jt_own *o = &m->own;
 	bool any = false;
-	char path[512];
 
 	o->fd = -1;
 	o->provenance = JT_DERIVED;
@@ -75,8 +74,7 @@ void jt__own_open(struct jt_meter *m, uint64_t now_ns)
 		any |= is_cpu(&m->stations[i]);
 	if (!any || s->replay_file) /* a recording tells of another time */
 		return;
-	snprintf(path, sizeof(path), "%s/proc/stat", s->root ? s->root : "");
-	o->fd = open(path, O_RDONLY | O_CLOEXEC);
+	o->fd = jt__open_file(jt__sysfs_root(s->root), "/proc/stat");
 	if (o->fd >= 0 && !read_now(o, now_ns, &o->from))
 		jt__own_close(m);
 }
@@ -111,7 +109,7 @@ static void share_out(struct jt_own *o, const struct jt_own_step *step, struct j
 	if (jt_timeline_window(st->timeline, o->from.t_ns, o->to.t_ns, &iv) != JT_OK)
 		return;
 	e = (struct jt_own_energy){ .energy_uj = iv.energy_uj, .bound_uj = iv.bound_uj };
-	e.floor_mw = floor_mw(st, (uint64_t)((double)iv.energy_uj * 1e6 / (double)step->dt_ns));
+	e.floor_mw = floor_mw(st, jt__whole((double)iv.energy_uj * 1e6 / (double)step->dt_ns));
 	jt__own_share(step, &e, &uj, &bound_uj);
 	o->uj += uj;
 	o->bound_uj += bound_uj;
@@ -157,7 +155,7 @@ void jt_meter_own_cost(const struct jt_meter *m, struct jt_own_cost *ret_cost)
 	*ret_cost =
 		(struct jt_own_cost){ .cpu_ns = jt__cpu_ns(),
 		                      .sampling_ns = jt__sampler_cpu_ns(m->sampler),
-		                      .energy_uj = o->known ? (uint64_t)o->uj : JT_NONE,
-		                      .bound_uj = o->known ? (uint64_t)ceil(o->bound_uj) : JT_NONE,
+		                      .energy_uj = o->known ? jt__whole(o->uj) : JT_NONE,
+		                      .bound_uj = o->known ? jt__whole(ceil(o->bound_uj)) : JT_NONE,
 		                      .provenance = o->provenance };
 }

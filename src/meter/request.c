@@ -227,10 +227,14 @@ static bool seems_to_decode(const struct jt_open_request *r)
 static void note(struct jt_meter *m, const struct jt_open_request *r, uint64_t t_ns, int sign)
 {
 	int32_t n = sign * (int32_t)JT_MIN(r->load.choices, 1024);
-	struct jt_activity change = { .t_ns = t_ns,
-		                      .prefill = seems_to_decode(r) ? 0 : n,
-		                      .decode = seems_to_decode(r) ? n : 0 };
+	struct jt_activity change = { .t_ns = t_ns };
 
+	if (seems_to_decode(r))
+		change.decode = n;
+	else if (r->load.phase == JT_PHASE_PREFILL)
+		change.prefill = n;
+	else
+		return; /* one that queues keeps nobody busy */
 	for (size_t i = 0; i < m->n_stations; i++) {
 		if (!(r->service->domains >> i & 1))
 			continue;
@@ -276,7 +280,9 @@ static void tell_span(struct jt_meter *m, const struct jt_open_request *r, enum 
 		                .begin_ns = begin_ns,
 		                .end_ns = end_ns,
 		                .phase = phase,
-		                .tokens = tokens == JT_NONE ? 0 : (uint32_t)tokens };
+		                .tokens = tokens == JT_NONE
+		                                  ? 0
+		                                  : (uint32_t)JT_MIN(tokens, UINT32_MAX) };
 
 	if (m->options.on_span)
 		m->options.on_span(m->options.user, &span);
@@ -481,8 +487,8 @@ static uint64_t open_tail_uj(struct jt_station *st, const struct jt_open_request
 		share = (double)(charges[0].allocated_uj + charges[1].allocated_uj +
 		                 charges[2].allocated_uj) /
 		        (double)mine.energy_uj;
-	return (uint64_t)(share * (double)recent.energy_uj * (double)(now_ns - from) /
-	                  (double)RECENT_NS);
+	return jt__whole(share * (double)recent.energy_uj * (double)(now_ns - from) /
+	                 (double)RECENT_NS);
 }
 
 int jt_request_peek(struct jt_meter *m, uint64_t now_ns, uint64_t request, struct jt_record *record)

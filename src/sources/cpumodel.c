@@ -18,7 +18,6 @@
  * Permissions: none. Answers only where no other source gives a "cpu" domain.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +27,7 @@
 #include "base/clock.h"
 #include "sources/cpumodel.h"
 #include "sources/source.h"
+#include "sources/sysfs.h"
 
 #define IDLE_W 0.64 /* a logical CPU */
 #define BUSY_W 4.0
@@ -153,15 +153,14 @@ static int begin(struct cpumodel *c, struct jt_error *err)
 static int cpumodel_open(const struct jt_source_options *o, void **ret_state, struct jt_error *err)
 {
 	struct cpumodel *c = jt__alloc(1, sizeof(*c));
-	char path[512];
+	const char *root = jt__sysfs_root(o->root);
 	int status;
 
 	if (!c)
 		return jt__fail(err, JT_ENOMEM, "cpumodel", "cannot allocate state");
-	snprintf(path, sizeof(path), "%s/proc/stat", o->root ? o->root : "");
-	c->fd = open(path, O_RDONLY | O_CLOEXEC);
+	c->fd = jt__open_file(root, "/proc/stat");
 	if (c->fd < 0)
-		status = jt__fail(err, JT_ENOENT, "cpumodel", "cannot open '%.200s': %s", path,
+		status = jt__fail(err, JT_ENOENT, "cpumodel", "cannot open '%.200s/proc/stat': %s", root,
 		                  strerror(errno));
 	else
 		status = begin(c, err);

@@ -118,10 +118,12 @@ static void ask_acpi(const struct hwmon *h, const char *dir, unsigned k, struct 
 
 static void add_acpi(struct hwmon *h, const struct chip *chip)
 {
-	char path[JT_SYSFS_PATH], oem[64] = "", name[32];
+	char path[JT_SYSFS_PATH], name[32];
 	struct hwmon_meter *m;
 
 	for (unsigned k = 1; k <= 8; k++) {
+		char oem[64] = "";
+
 		snprintf(path, sizeof(path), "%s/power%u_average", chip->dir, k);
 		m = add_meter(h, HWMON_UW, "acpi", path, NULL);
 		if (!m)

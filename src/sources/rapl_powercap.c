@@ -8,7 +8,6 @@
  */
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,8 +103,8 @@ static int open_zone(const char *root, const struct folder *f, struct rapl_zone 
 	if (jt__read_text(root, path, text, sizeof(text)) == 0 && jt__parse_u64(text, &range_uj) &&
 	    range_uj > 0 && range_uj < UINT64_MAX)
 		z->wrap_uj = range_uj + 1;
-	snprintf(path, sizeof(path), "%s" POWERCAP "/%s/energy_uj", root, f->name);
-	z->fd = open(path, O_RDONLY | O_CLOEXEC);
+	snprintf(path, sizeof(path), POWERCAP "/%s/energy_uj", f->name);
+	z->fd = jt__open_file(root, path);
 	return z->fd < 0 ? errno : 0;
 }
 

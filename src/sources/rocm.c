@@ -216,6 +216,6 @@ int jt__rocm_energy(struct jt_rocm *r, uint64_t device, uint64_t *ret_uj)
 	/* what is said to be 15.3 or 15.259 is 2^-16 J, rounded: 0.3 % off */
 	*ret_uj = unit_uj > UNIT_UJ - 0.05 && unit_uj < UNIT_UJ + 0.05
 	                  ? jt__gpu_energy_uj(count)
-	                  : (uint64_t)((double)count * (double)unit_uj);
+	                  : jt__whole((double)count * (double)unit_uj);
 	return JT_OK;
 }

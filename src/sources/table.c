@@ -89,6 +89,16 @@ static bool make_unique(const struct jt_source_set *set, struct jt_domain *d)
 	return true;
 }
 
+/* Labels come from firmware, and go to terminals and into files. */
+static void clean_texts(struct jt_domain *d)
+{
+	jt__clean_text(d->name);
+	jt__clean_text(d->device);
+	jt__clean_text(d->uuid);
+	jt__clean_text(d->missing);
+	jt__clean_text(d->part_of);
+}
+
 /* GPUs of several makers are numbered on, each maker's from where the last one's ended. */
 static void add_domains(struct jt_source_set *set, const struct opened *source)
 {
@@ -99,6 +109,7 @@ static void add_domains(struct jt_source_set *set, const struct opened *source)
 		struct jt_meter_domain *d = &set->domains[set->n_domains];
 
 		source->ops->describe(source->state, i, &d->info);
+		clean_texts(&d->info);
 		d->ops = source->ops;
 		d->state = source->state;
 		d->index = i;

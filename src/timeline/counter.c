@@ -17,8 +17,10 @@
 #define STALL_PERIODS 20               /* a counter that has not moved for so long is stuck, … */
 #define STALL_MIN_NS (2 * JT_NS_PER_S) /* … but not before this */
 #define SCATTER_SDS 2.5
-#define FLUCTUATION 0.03                /* of the power: what engine steps do to it */
-#define CHANGE_MS 8.0                   /* how far off a change of activity may be */
+#define FLUCTUATION 0.03 /* of the power: what engine steps do to it */
+#define LOOKED_INTO 0.15 /* of a step's time: less is nothing, … */
+#define HIDDEN 0.4       /* … and what comes and goes as often as the counter moves is not seen */
+#define CHANGE_MS 8.0    /* how far off a change of activity may be */
 #define CROSS_MIN_NS (10 * JT_NS_PER_S) /* too little to compare before this */
 #define CROSS_HALF_NS (60 * JT_NS_PER_S)
 
@@ -26,7 +28,7 @@
 static uint64_t most_uj(const struct jt_timeline *tl, uint64_t ns)
 {
 	ns += 2 * tl->sensor.update_ns;
-	return (uint64_t)((double)ns * tl->sensor.max_power_mw * 1e-6);
+	return jt__whole((double)ns * tl->sensor.max_power_mw * 1e-6);
 }
 
 /* What was used since the last value that was believed, if this one can follow it. */
@@ -103,13 +105,15 @@ static void begin_counter(struct jt_timeline *tl, uint64_t t_ns, uint64_t edge_n
 
 /*
  * What may belong to a piece or to its neighbours: its scatter, what fluctuates faster than anybody
- * sees, and the difference to its neighbours for as long as the change between them may be off.
- * Without an explanation anything that is possible.
+ * sees (a square wave of the counter's period, if no reading looks into the steps), and the
+ * difference to its neighbours for as long as the change between them may be off. Without an
+ * explanation anything that is possible.
  */
 static double loose_uj(const struct jt_shape *s, size_t i, uint32_t high_mw)
 {
 	const struct jt_piece *p = &s->pieces[i];
 	double length_ms = (double)(p->end_ns - p->begin_ns) * 1e-6, steps_mw = 0;
+	double fluctuation = s->looked_into < LOOKED_INTO ? HIDDEN : FLUCTUATION;
 
 	if (!s->noted || s->surprised)
 		return length_ms * high_mw * 2;
@@ -117,7 +121,7 @@ static double loose_uj(const struct jt_shape *s, size_t i, uint32_t high_mw)
 		steps_mw += fabs(p->power_mw - p[-1].power_mw);
 	if (i + 1 < s->n)
 		steps_mw += fabs(p->power_mw - p[1].power_mw);
-	return length_ms * (SCATTER_SDS * p->sd_mw + FLUCTUATION * p->power_mw) +
+	return length_ms * (SCATTER_SDS * p->sd_mw + fluctuation * p->power_mw) +
 	       steps_mw * CHANGE_MS;
 }
 
@@ -135,13 +139,13 @@ static void append_step(struct jt_timeline *tl, struct jt_knot *end)
 
 		uj += p->power_mw * (double)(p->end_ns - p->begin_ns) * 1e-6;
 		loose += loose_uj(s, i, end->high_mw);
-		k.e_uj = JT_MIN(begin.e_uj + (uint64_t)uj, end->e_uj);
-		k.loose_uj = begin.loose_uj + (uint64_t)loose;
+		k.e_uj = JT_MIN(begin.e_uj + jt__whole(uj), end->e_uj);
+		k.loose_uj = begin.loose_uj + jt__whole(loose);
 		k.shaped = true;
 		if (i + 1 < s->n)
 			jt__append(tl, &k);
 	}
-	end->loose_uj = begin.loose_uj + (uint64_t)loose;
+	end->loose_uj = begin.loose_uj + jt__whole(loose);
 	jt__append(tl, end);
 }
 
@@ -161,7 +165,7 @@ static uint32_t highest_mw(const struct jt_timeline *tl, const struct jt_sample 
 static uint64_t late_part_uj(uint64_t uj, uint64_t lost_ns, struct jt_knot *k, uint64_t ns)
 {
 	uint64_t part = (uint64_t)((unsigned __int128)uj * ns / (lost_ns + ns));
-	uint64_t most = (uint64_t)JT_MIN((double)uj, (double)ns * k->high_mw * 1e-6);
+	uint64_t most = jt__whole(JT_MIN((double)uj, (double)ns * k->high_mw * 1e-6));
 
 	k->unseen_uj += JT_MAX(part, most - JT_MIN(most, part));
 	return part;
@@ -287,8 +291,6 @@ void jt__add_counter(struct jt_timeline *tl, const struct jt_sample *s)
 	}
 	tl->counter_begin_ns = s->begin_ns;
 }
-
-/* Nobody waits for ever for a counter that has stopped. */
 
 /* Nobody waits for ever for a counter that has stopped. */
 void jt__close_if_stalled(struct jt_timeline *tl, uint64_t now_ns)

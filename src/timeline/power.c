@@ -95,9 +95,9 @@ void jt__append_power(struct jt_timeline *tl, uint64_t t_ns, uint64_t uj, double
 	k.covered_ns += (uint64_t)(seen * (double)dt);
 	k.derived_ns += dt;
 	if (seen > 0)
-		k.restless_uj += (uint64_t)((1 - seen) * (double)dt * 1e-6 * swing_mw(tl));
+		k.restless_uj += jt__whole((1 - seen) * (double)dt * 1e-6 * swing_mw(tl));
 	else /* a guess: the last reading goes on */
-		k.unseen_uj += (uint64_t)((double)dt * 1e-6 * (tl->high_mw - tl->low_mw));
+		k.unseen_uj += jt__whole((double)dt * 1e-6 * (tl->high_mw - tl->low_mw));
 	k.low_mw = (uint32_t)tl->low_mw;
 	k.high_mw = (uint32_t)tl->high_mw;
 	jt__append(tl, &k);
@@ -160,7 +160,7 @@ static void grow(struct jt_timeline *tl, uint32_t mw, uint64_t t_ns, uint64_t wi
 		jt__append_power(tl, t_ns - shift, tl->integral_uj - from_uj, seen);
 		/* nobody saw when it jumped */
 		jt__last_knot(tl)->unseen_uj +=
-			(uint64_t)((1 - seen) / 2 * (double)apart * 1e-6 * jump);
+			jt__whole((1 - seen) / 2 * (double)apart * 1e-6 * jump);
 	}
 	jt__last_knot(tl)->edge_ns = blur;
 }

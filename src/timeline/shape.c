@@ -32,7 +32,9 @@
 #define SURPRISE 1.05 /* what cannot be explained widens all doubts so much */
 #define OUTLIER_SDS 3.0
 #define UNEXPLAINED_SDS 4.0
-#define ALIKE 0.03 /* pieces whose powers differ by less become one */
+#define LOOKS_INTO 0.75  /* a reading of a longer part of a step does not look into it */
+#define RECENT_MS 1000.0 /* by which is judged whether readings do */
+#define ALIKE 0.03       /* pieces whose powers differ by less become one */
 #define MAX_N (JT_SHAPE_PIECES + JT_SHAPE_STATES)
 
 void jt__shape_init(struct jt_shape *s, const struct jt_sensor *sensor)
@@ -361,6 +363,23 @@ static double take_in_reading(const struct jt_shape *s, const struct jt_window_m
 	return take_in(e, weights, s->n, energy, noise * noise);
 }
 
+/* All that end in this step; returns how many standard deviations off the worst was. */
+static double take_in_readings(struct jt_shape *s, uint64_t end_ns, double step_ms,
+                               const struct jt_piece *last, size_t n_last, struct estimate *e)
+{
+	double worst = 0, window_ms = ms(0, s->window_ns), looked_ms = 0;
+
+	for (size_t r = 0; r < s->n_readings; r++) {
+		if (s->readings[r].end_ns > end_ns)
+			continue;
+		worst = JT_MAX(worst, take_in_reading(s, &s->readings[r], last, n_last, e));
+		looked_ms += window_ms < LOOKS_INTO * step_ms ? window_ms : 0;
+	}
+	s->looked_into +=
+		(JT_MIN(looked_ms / step_ms, 1) - s->looked_into) * JT_MIN(step_ms / RECENT_MS, 1);
+	return worst;
+}
+
 static double take_in_total(const struct jt_shape *s, double uj, double step_ms, struct estimate *e)
 {
 	double weights[JT_SHAPE_PIECES], noise = EDGE_MS * uj / step_ms;
@@ -463,7 +482,7 @@ static void forget_readings(struct jt_shape *s, uint64_t until_ns)
 
 void jt__shape_step(struct jt_shape *s, uint64_t begin_ns, uint64_t end_ns, uint64_t uj)
 {
-	double step_ms = ms(begin_ns, end_ns), worst = 0;
+	double step_ms = ms(begin_ns, end_ns), worst;
 	struct jt_piece last[JT_SHAPE_PIECES];
 	size_t n_last = s->n;
 	struct estimate e;
@@ -471,10 +490,7 @@ void jt__shape_step(struct jt_shape *s, uint64_t begin_ns, uint64_t end_ns, uint
 	memcpy(last, s->pieces, n_last * sizeof(last[0]));
 	cut(s, begin_ns, end_ns);
 	expect(s, n_last ? &last[n_last - 1] : NULL, (double)uj / step_ms, &e);
-	for (size_t r = 0; r < s->n_readings; r++)
-		if (s->readings[r].end_ns <= end_ns)
-			worst = JT_MAX(worst,
-			               take_in_reading(s, &s->readings[r], last, n_last, &e));
+	worst = take_in_readings(s, end_ns, step_ms, last, n_last, &e);
 	worst = JT_MAX(worst, take_in_total(s, (double)uj, step_ms, &e));
 	s->surprised = worst >= UNEXPLAINED_SDS;
 	if (s->surprised)

@@ -60,6 +60,8 @@ struct jt_shape {
 	struct jt_piece pieces[JT_SHAPE_PIECES];
 	size_t n;
 	double off, off_var; /* how far its end was from the habit, in standard deviations */
+	double looked_into;  /* part of a step that is seen by readings of less than it: recent mean
+	                      */
 	bool surprised;      /* neither habits nor what was noted account for its energy */
 };
 

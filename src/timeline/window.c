@@ -200,6 +200,6 @@ int jt_timeline_window(struct jt_timeline *tl, uint64_t begin_ns, uint64_t end_n
 		bound += jt__blur_restless_uj(tl, &a, &b, &later);
 	}
 	bound += (double)(b.unseen_uj - a.unseen_uj) + 2.0 * tl->sensor.step_uj;
-	ret_interval->bound_uj = (uint64_t)(bound + 0.5);
+	ret_interval->bound_uj = jt__whole(bound + 0.5);
 	return JT_OK;
 }

@@ -22,8 +22,11 @@ static void write_again(const struct jt_recording_head *h, const struct jt_entry
 	jt__buf_init(&b, JT_RECORDING_MAX_LINE);
 	if (e->kind == JT_ENTRY_SAMPLE)
 		jt__recording_put_sample(&b, ORIGIN, h->domains[e->sample.domain].name, &e->sample);
-	else
+	else if (e->kind == JT_ENTRY_SPAN)
 		jt__recording_put_span(&b, ORIGIN, &e->span);
+	else
+		jt__recording_put_activity(&b, ORIGIN, h->domains[e->activity.domain].name,
+		                           &e->activity.change);
 	must(!b.failed);
 	must(jt__recording_read_entry(h, jt__buf_bytes(&b), jt__buf_len(&b) - 1, "again:1", ORIGIN,
 	                              &again, &err) == JT_OK);
@@ -32,10 +35,15 @@ static void write_again(const struct jt_recording_head *h, const struct jt_entry
 }
 
 /* Whatever was read, a timeline takes it or refuses it. */
-static void measure(struct jt_timeline *tl, const struct jt_sample *s)
+static void measure(struct jt_timeline *tl, const struct jt_entry *e)
 {
+	const struct jt_sample *s = &e->sample;
 	struct jt_interval interval;
 
+	if (e->kind == JT_ENTRY_ACTIVITY)
+		jt_timeline_note(tl, &e->activity.change);
+	if (e->kind != JT_ENTRY_SAMPLE)
+		return;
 	jt_timeline_add(tl, s);
 	if (jt_timeline_window(tl, s->begin_ns - JT_NS_PER_S, s->end_ns, &interval) == JT_OK)
 		must(interval.coverage_ppm <= 1000000);
@@ -69,8 +77,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 			must(jt_timeline_new(&h.domains[0].sensor, 64, &tl, &err) == JT_OK);
 		else if (status == JT_OK)
 			write_again(&h, &e);
-		if (!first && status == JT_OK && e.kind == JT_ENTRY_SAMPLE)
-			measure(tl, &e.sample);
+		if (!first && status == JT_OK)
+			measure(tl, &e);
 		first = false;
 		p += length + 1;
 	}

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
 #include "tap.h"
 #include "base/buf.h"
 #include "base/clock.h"
@@ -93,6 +94,38 @@ static void json_strings_survive_hostile_bytes(void)
 	jt__buf_fini(&b);
 }
 
+static void check_clean(const char *dirty, const char *clean)
+{
+	struct jt_error err;
+	char text[64];
+
+	jt__copy_text(text, sizeof(text), dirty, strlen(dirty));
+	jt__clean_text(text);
+	check_text(text, clean);
+	jt__fail(&err, JT_EINVAL, dirty, "in '%s'", dirty);
+	snprintf(text, sizeof(text), "in '%s'", clean);
+	check_text(err.message, text);
+	check_text(err.where, clean);
+}
+
+static void no_text_of_others_steers_a_terminal_or_begins_a_line(void)
+{
+	check_clean("VDD_IN é ✓ \xf0\x9f\x8f\x94", "VDD_IN é ✓ \xf0\x9f\x8f\x94");
+	check_clean("\x1b[31mred\a\r\n\t\x7f", "?[31mred?????");
+	check_clean("\xc2\x9b" "31m \xc2\xa0", "??31m \xc2\xa0");
+	check_clean("\xff half \xe2\x82", "? half ??");
+	check_clean("", "");
+}
+
+static void figures_that_do_not_fit_are_cut(void)
+{
+	check(jt__whole(0) == 0 && jt__whole(0.9) == 0 && jt__whole(41.9) == 41);
+	check(jt__whole(-1) == 0 && jt__whole(-INFINITY) == 0 && jt__whole(NAN) == 0);
+	check(jt__whole(0x1p62) == UINT64_C(1) << 62);
+	check(jt__whole(0x1p63) == UINT64_C(1) << 63);
+	check(jt__whole(1e300) == UINT64_C(1) << 63 && jt__whole(INFINITY) == UINT64_C(1) << 63);
+}
+
 static void a_full_ring_refuses_and_counts(void)
 {
 	struct jt_ring *r = jt__ring_new(4, sizeof(int));
@@ -135,6 +168,8 @@ int main(void)
 	test(json_numbers_are_exact);
 	test(members_of_an_object_are_parted_by_commas);
 	test(json_strings_survive_hostile_bytes);
+	test(no_text_of_others_steers_a_terminal_or_begins_a_line);
+	test(figures_that_do_not_fit_are_cut);
 	test(a_full_ring_refuses_and_counts);
 	test(times_read_back);
 	test(edit_distance_counts_edits);

@@ -256,6 +256,50 @@ static void a_counter_reads_anew_and_garbage_is_refused(void)
 	tree_free(&t);
 }
 
+/* Each of these is read once at the opening, or again and again. */
+static void what_is_no_file_is_neither_waited_for_nor_believed(void)
+{
+	static const char *const paths[] = { HWMON "1/name", HWMON "1/in1_label",
+		                             HWMON "1/in1_input", HWMON "1/curr1_input",
+		                             HWMON "1/update_interval" };
+
+	for (size_t i = 0; i < 2 * JT_ARRAY_LEN(paths); i++) {
+		struct tree t = tree_new(TREE("jetson"));
+		const char *path = paths[i / 2];
+		bool no_chip = strstr(path, "name") != NULL;
+		void *state = NULL;
+
+		tree_remove(&t, path);
+		check((i % 2 ? mkfifo(tree_path(&t, path), 0644)
+		             : mkdir(tree_path(&t, path), 0755)) == 0);
+		alarm(20);
+		check(open_masked(t.root, 0, &state, NULL) == (no_chip ? JT_ENOENT : JT_OK));
+		if (strstr(path, "1_input"))
+			check(read_domain(state, "board:0").status == JT_EIO);
+		else if (!no_chip)
+			check(read_domain(state, "rail:VDD_CPU_GPU_CV").status == JT_OK);
+		alarm(0);
+		hwmon->close(state);
+		tree_free(&t);
+	}
+}
+
+static void a_meter_has_no_other_ones_name(void)
+{
+	struct tree t = tree_new(NULL);
+	void *state;
+
+	tree_put(&t, HWMON "0/name", "power_meter\n");
+	tree_put(&t, HWMON "0/power1_average", "1000000\n");
+	tree_put(&t, HWMON "0/power1_oem_info", "Module Power Socket 0\n");
+	tree_put(&t, HWMON "0/power2_average", "2000000\n");
+	state = open_or_null(t.root);
+	check(read_domain(state, "module:0").power_avg_mw == 1000);
+	check(read_domain(state, "node:0").power_avg_mw == 2000);
+	hwmon->close(state);
+	tree_free(&t);
+}
+
 static void says_how_to_get_permission(void)
 {
 	struct tree t = tree_new(TREE("server"));
@@ -346,6 +390,8 @@ int main(void)
 	test(intel_gpus_are_counted_once_and_by_address);
 	test(takes_only_the_gpus_that_are_selected);
 	test(a_counter_reads_anew_and_garbage_is_refused);
+	test(what_is_no_file_is_neither_waited_for_nor_believed);
+	test(a_meter_has_no_other_ones_name);
 	test(says_how_to_get_permission);
 	test(says_what_it_had_to_leave_out);
 	test(says_what_is_missing);

@@ -80,6 +80,14 @@ static void on_record(void *user, uint64_t request, const struct jt_record *r)
 	records[n_records++ % 64] = *r;
 }
 
+static unsigned n_silent;
+
+static void on_sample(void *user, const struct jt_sample *s)
+{
+	(void)user;
+	n_silent += s->status == JT_ETIME;
+}
+
 static struct jt_meter *open_meter(void)
 {
 	struct jt_meter_options o = JT_METER_OPTIONS_INIT;
@@ -90,8 +98,9 @@ static struct jt_meter *open_meter(void)
 	o.extra_sources = scripts;
 	o.period_ns = 10 * MS;
 	o.on_record = on_record;
+	o.on_sample = on_sample;
 	lost = 0;
-	n_records = 0;
+	n_records = n_silent = 0;
 	check(jt_meter_new(&o, &m, NULL) == JT_OK);
 	return m;
 }
@@ -306,12 +315,50 @@ static void timelines_are_told_what_runs_on_them(void)
 	check(jt_request_progress(m, now + 1, 1, JT_PHASE_DECODE, 10) == JT_OK);
 	check(jt_request_progress(m, now + 2, 1, JT_PHASE_DECODE, 99) == JT_OK);
 	check(told[1].prefill == 0 && told[1].decode == 3);
+	check(jt_request_progress(m, now + 2, 1, JT_PHASE_QUEUE, 99) == JT_OK);
+	check(told[1].prefill == 0 && told[1].decode == 0);
+	check(jt_request_progress(m, now + 2, 1, JT_PHASE_DECODE, 99) == JT_OK);
 	check(jt_request_begin(m, now, 2, service, &whole) == JT_OK);
 	check(told[1].prefill == 0 && told[1].decode == 4);
 	check(jt_request_end(m, now + 3, 1, &facts) == JT_OK);
 	check(jt_request_end(m, now + 3, 2, &facts) == JT_OK);
 	check(told[1].prefill == 0 && told[1].decode == 0);
-	check(n_told == 6 && told[0].prefill == 0 && told[0].decode == 0);
+	check(n_told == 8 && told[0].prefill == 0 && told[0].decode == 0);
+	jt_meter_free(m);
+}
+
+/* Whoever reports requests late keeps samples waiting: no reason to close their time without them.
+ */
+static void samples_that_wait_for_the_watermark_are_no_silence(void)
+{
+	struct jt_meter *m = open_meter();
+	struct jt_timeline_stats stats;
+	struct jt_interval iv = { 0 };
+	uint64_t watermark;
+
+	run_for(m, 100 * MS);
+	watermark = jt__now_ns();
+	while (jt__now_ns() < watermark + 100 * MS)
+		jt_meter_advance(m, jt__now_ns(), watermark);
+	jt_meter_advance(m, jt__now_ns() + 5 * JT_NS_PER_S, watermark);
+	settle(m);
+	check(jt_meter_timeline_stats(m, 0, &stats) == JT_OK && stats.n_gaps == 0);
+	check(jt_meter_window(m, 0, watermark - 50 * MS, watermark + 50 * MS, &iv) == JT_OK);
+	check(iv.coverage_ppm == 1000000);
+	jt_meter_free(m);
+}
+
+/* Whoever writes samples down needs this one too, to get the same again. */
+static void silence_of_a_sensor_is_told_as_a_sample(void)
+{
+	struct jt_meter *m = open_meter();
+	uint64_t later;
+
+	run_for(m, 100 * MS);
+	check(n_silent == 0);
+	later = jt__now_ns() + 5 * JT_NS_PER_S;
+	jt_meter_advance(m, later, later);
+	check(n_silent == 2); /* of each domain */
 	jt_meter_free(m);
 }
 
@@ -478,6 +525,8 @@ int main(void)
 	test(a_request_is_charged_on_all_its_domains);
 	test(waiting_and_loading_are_not_prefill);
 	test(timelines_are_told_what_runs_on_them);
+	test(samples_that_wait_for_the_watermark_are_no_silence);
+	test(silence_of_a_sensor_is_told_as_a_sample);
 	test(requests_idle_and_unattributed_are_the_meter);
 	test(a_lost_gpu_lowers_coverage_and_holds_nobody_up);
 	test(a_service_says_what_is_wrong_with_it);

@@ -7,13 +7,13 @@
 enum { ROOT = 1, NAME, LIST, ITEM, NUMBER, ANY };
 
 /* clang-format off */
-static const struct jt_path item[] = { { "n", NUMBER }, { 0 } };
-static const struct jt_path list[] = { { NULL, ITEM, item }, { 0 } };
-static const struct jt_path any[] = { { NULL, ANY, any }, { 0 } };
+static const struct jt_path item[] = { { "n", NUMBER }, { "" } };
+static const struct jt_path list[] = { { "", ITEM, item }, { "" } };
+static const struct jt_path any[] = { { "", ANY, any }, { "" } };
 static const struct jt_path document[] = {
-	{ "name", NAME }, { "list", LIST, list }, { "n", NUMBER }, { "any", ANY, any }, { 0 },
+	{ "name", NAME }, { "list", LIST, list }, { "n", NUMBER }, { "any", ANY, any }, { "" },
 };
-static const struct jt_path root = { NULL, ROOT, document };
+static const struct jt_path root = { "", ROOT, document };
 /* clang-format on */
 
 /* What the scanner says about @json, given in pieces of @piece bytes: "<id", ">id:text", "!". */

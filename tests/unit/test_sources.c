@@ -145,6 +145,16 @@ static void a_source_from_outside_comes_first_and_names_stay_unique(void)
 	check(n_guests_open == 0);
 }
 
+static void what_firmware_calls_a_domain_is_clean(void)
+{
+	struct jt_source_set *set;
+
+	guest_name = "rail:\x1b[1m\n\xff";
+	set = open_set("/nonexistent", NULL, with_guest);
+	check(find(set, "rail:?[1m??") != NULL);
+	jt__sources_close(set);
+}
+
 static void a_cpu_from_outside_needs_no_model(void)
 {
 	struct jt_source_set *set;
@@ -195,6 +205,7 @@ int main(void)
 	test(the_model_answers_only_where_the_cpu_has_no_meter);
 	test(nothing_to_measure_is_no_error);
 	test(a_source_from_outside_comes_first_and_names_stay_unique);
+	test(what_firmware_calls_a_domain_is_clean);
 	test(a_cpu_from_outside_needs_no_model);
 	test(a_replay_stands_alone);
 	test(opens_or_fails_cleanly_at_every_allocation);
