@@ -247,7 +247,14 @@ int jt__check_phase_split(void *item, struct jt_error *why)
 
 int jt__check_path(void *item, struct jt_error *why)
 {
-	return *(const char *)item == '/' ? JT_OK : no(why, "must begin with a '/'");
+	const char *path = item;
+
+	if (*path != '/')
+		return no(why, "must begin with a '/'");
+	for (const char *p = path; *p; p++)
+		if ((unsigned char)*p <= ' ' || *p == 0x7f || *p == '?' || *p == '#')
+			return no(why, "is no path: it goes up to the '?', as clients send it");
+	return JT_OK;
 }
 
 int jt__check_upstream(void *item, struct jt_error *why)

@@ -5,6 +5,8 @@
 #include "gateway/scan.h"
 #include "jouletap/record.h"
 
+static const bool is_little_endian = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__;
+
 /* What may come next. */
 enum state {
 	VALUE,
@@ -66,15 +68,32 @@ static const struct jt_path *any_place(const struct jt_path *p)
 	return p && p->id ? p : NULL;
 }
 
+/* The first eight of @n bytes, or all of them and then 0; @readable ones may be looked at. */
+static uint64_t first_eight(const char *bytes, size_t n, size_t readable)
+{
+	const uint64_t all = ~UINT64_C(0);
+	uint64_t x = 0;
+
+	if (readable < sizeof(x)) {
+		memcpy(&x, bytes, n);
+		return x;
+	}
+	memcpy(&x, bytes, sizeof(x));
+	if (n >= sizeof(x))
+		return x;
+	return x & ~(is_little_endian ? all << 8 * n : all >> 8 * n);
+}
+
 /* The place inside the innermost container that is called @key. Most keys differ from all that are
  * listed in the first eight bytes, which are compared as one number. */
-static const struct jt_path *place(const struct jt_scan *s, const char *key, size_t n)
+static const struct jt_path *place(const struct jt_scan *s, const char *key, size_t n,
+                                   size_t readable)
 {
-	uint64_t head = 0, listed;
+	uint64_t head, listed;
 
 	if (!s->places)
 		return NULL;
-	memcpy(&head, key, JT_MIN(n, sizeof(head)));
+	head = first_eight(key, n, readable);
 	for (const struct jt_path *p = s->places; p->id; p++) {
 		memcpy(&listed, p->key, sizeof(listed));
 		if (listed != head && listed)
@@ -164,7 +183,7 @@ static enum jt_scan_event close_string(struct jt_scan *s)
 	s->text[s->n_text] = '\0';
 	if (!s->is_key)
 		return end_value(s);
-	s->path = s->wanted && !s->cut ? place(s, s->text, s->n_text) : NULL;
+	s->path = s->wanted && !s->cut ? place(s, s->text, s->n_text, sizeof(s->text)) : NULL;
 	s->state = COLON;
 	return JT_SCAN_MORE;
 }
@@ -265,9 +284,7 @@ static enum jt_scan_event read_escape(struct jt_scan *s, char c)
 /* Where the first byte that is not 0 lies among eight in memory; @x is not 0. */
 static unsigned first_byte(uint64_t x)
 {
-	bool little = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__;
-
-	return (unsigned)(little ? __builtin_ctzll(x) : __builtin_clzll(x)) / 8;
+	return (unsigned)(is_little_endian ? __builtin_ctzll(x) : __builtin_clzll(x)) / 8;
 }
 
 /* The first byte that a string may not contain unescaped, or @end; sixteen at a time. */
@@ -437,7 +454,8 @@ static const char *open_key(struct jt_scan *s, const char *p, const char *end)
 		open_string(s, true);
 		return p;
 	}
-	s->path = close - p <= JT_SCAN_TEXT ? place(s, p, (size_t)(close - p)) : NULL;
+	s->path = close - p <= JT_SCAN_TEXT ? place(s, p, (size_t)(close - p), (size_t)(end - p))
+	                                    : NULL;
 	s->state = COLON;
 	return close + 1;
 }

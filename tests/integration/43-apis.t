@@ -5,6 +5,7 @@ The gateway in front of engines that speak other APIs than one another: vLLM, SG
 Anthropic's messages, embeddings (tests/lib/engines.py). Whatever they send and however it is cut, the client gets
 these bytes, and the record says what they tell.
 """
+import gzip
 import json
 import os
 import random
@@ -480,12 +481,36 @@ def an_api_is_known_by_its_path_and_its_answer_by_its_content_type():
         assert got.head.target == "/v1/messages?beta=true"
         play(t, connection, [came.head(b"Content-Length: %d" % len(came.body())) + came.body()])
         check_record(t.gateway.record("query"), came.record)
-        came = engines.ollama_chat()
-        came.content_type = "text/plain"
-        connection, _ = t.send(came.request(), id_of("unread"), came.path)
-        play(t, connection, [came.head(b"Content-Length: %d" % len(came.body())) + came.body()])
-        r = t.gateway.record("unread")
-        assert r["completion_tokens"] is None and r["outcome"] == "ok", r
+        for i, content_type in enumerate(("text/plain", "application/jsonl", "application/x-ndjson2")):
+            came = engines.ollama_chat()
+            came.content_type = content_type
+            connection, _ = t.send(came.request(), [*id_of(f"unread-{i}"), ("x-jouletap-energy", "1")], came.path)
+            wire = came.head(b"Content-Length: %d" % len(came.body())) + came.body()
+            assert play(t, connection, [wire]).body == came.body()
+            r = t.gateway.record(f"unread-{i}")
+            assert r["completion_tokens"] is None and r["outcome"] == "ok", r
+
+
+@test
+def what_is_compressed_all_the_same_is_passed_on_unread():
+    answer = engines.vllm_chat()
+    del answer.asked["stream_options"]  # so that a usage chunk would have to be taken out
+    body = gzip.compress(answer.body())
+    half = len(body) // 2
+    with HandDriven() as t:
+        for coding in ("gzip", "identity"):
+            connection, got = t.send(answer.request(), id_of(coding), answer.path)
+            assert got.head.all("accept-encoding") == ["identity"]
+            connection.send(answer.head(b"Content-Encoding: %s\r\nContent-Length: %d" % (coding.encode(), len(body))))
+            connection.send(body[:half])
+            through = t.client.answer()
+            if coding == "gzip":
+                assert through.read(half) == body[:half]
+            connection.send(body[half:])
+            assert through.read() == body and through.complete
+            r = t.gateway.record(coding)
+            assert r["stream"] is (coding == "identity") and r["outcome"] == "ok", r
+            assert r["token_source"] == ("" if coding == "gzip" else "events"), r
 
 
 @test

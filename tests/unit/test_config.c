@@ -148,6 +148,10 @@ static void a_list_may_have_an_item_that_nobody_gave(void)
 	jt__config_free(c);
 	check_text(complaint("metering:\n  probe_paths: [/a, health]\n"),
 	           "x.yaml:2: 'metering.probe_paths[1]' must begin with a '/'");
+	check_text(complaint("metering:\n  probe_paths: ['/health?deep=1']\n"),
+	           "x.yaml:2: 'metering.probe_paths[0]' is no path: it goes up to the '?', as "
+	           "clients send it");
+	check(strstr(complaint("metering: {probe_paths: ['/a b']}\n"), "is no path") != NULL);
 }
 
 static void an_alias_stands_for_what_it_names(void)
