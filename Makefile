@@ -54,7 +54,7 @@ fmt: ## format the sources as .clang-format says
 	find src include tests bench examples -name '*.[ch]' | xargs clang-format -i
 
 install: all ## install below PREFIX=/usr/local
-	meson configure $(B) $(if $(PREFIX),-Dprefix=$(PREFIX))
+	$(if $(PREFIX),meson configure $(B) -Dprefix=$(PREFIX))
 	meson install -C $(B)
 
 gdb: all ## the program under gdb: make gdb A="demo"

@@ -139,7 +139,7 @@ struct jt_charge {
 	X(TEXT,    upstream,          "upstream",          32, "name of the upstream that served it") \
 	X(TEXT,    path,              "path",              48, "request path without its query") \
 	X(COUNT,   http_status,       "http_status",        0, "status sent to the client") \
-	X(TEXT,    outcome,           "outcome",           16, "ok, client_gone, upstream_error, timeout or rejected") \
+	X(TEXT,    outcome,           "outcome",           16, "ok, client_gone, upstream_error, timeout or rejected (by us, or by the engine with a 4xx status)") \
 	X(BOOL,    stream,            "stream",             0, "whether the answer was streamed") \
 	X(COUNT,   choices,           "choices",            0, "number of choices (n)") \
 	X(COUNT,   prompt_tokens,     "prompt_tokens",      0, "tokens of the prompt, cached ones included") \

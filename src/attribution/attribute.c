@@ -267,8 +267,8 @@ static void leave(struct jt_attribution *a, struct jt_slot *s, const struct jt_s
 		c.allocated_uj = whole_uj(a, s->allocated[p]);
 		c.dynamic_uj =
 			s->floor_known ? (uint64_t)(s->above_floor[p] >> JT_FIXED_BITS) : JT_NONE;
-		c.bound_uj =
-			jt__whole(ceil(jt__fixed_uj(s->allocated[p]) * ratio)) + edge_bound_uj(s, p);
+		c.bound_uj = jt__whole(ceil(jt__fixed_uj(s->allocated[p]) * ratio)) +
+		             edge_bound_uj(s, p);
 		a->charged_uj += c.allocated_uj;
 		sink->charge(sink->user, &c);
 	}

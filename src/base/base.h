@@ -36,8 +36,8 @@ void jt__free(void *p);
 /* Test hook: the @nth allocation from now on fails (1 = the next one); 0 switches it off. */
 void jt__alloc_fail_at(uint64_t nth);
 
-/* @v as a whole number of its unit: 0 where it is negative or no number, at most 2^63. What files and
- * drivers say may be anything, and C defines no conversion of what does not fit. */
+/* @v as a whole number of its unit: 0 where it is negative or no number, at most 2^63. What files
+ * and drivers say may be anything, and C defines no conversion of what does not fit. */
 static inline uint64_t jt__whole(double v)
 {
 	return v >= 0x1p63 ? UINT64_C(1) << 63 : v > 0 ? (uint64_t)v : 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Completion for three shells, printed from the table of commands. An option's
- * arg tells what follows it: "a|b|c" these words, FILE a path, else nothing.
+ * arg tells what follows it: "a|b|c" these words, KIND a row of the command's list, FILE a path,
+ * else nothing.
  */
 #include <string.h>
 #include "cli/cli.h"
@@ -10,6 +11,27 @@ static void print_words(const char *choices)
 {
 	for (; *choices; choices++)
 		putchar(*choices == '|' ? ' ' : *choices);
+}
+
+static bool is_of_list(const struct jt_command *c, const struct jt_opt *o)
+{
+	return c->list_row && strcmp(o->arg, "KIND") == 0;
+}
+
+/* Whether what follows @o is one of some words. */
+static bool has_words(const struct jt_command *c, const struct jt_opt *o)
+{
+	return strchr(o->arg, '|') || is_of_list(c, o);
+}
+
+static void print_words_of(const struct jt_command *c, const struct jt_opt *o)
+{
+	const char *name, *meaning;
+
+	if (!is_of_list(c, o))
+		print_words(o->arg);
+	for (size_t i = 0; is_of_list(c, o) && (name = c->list_row(i, &meaning)); i++)
+		printf("%s%s", i ? " " : "", name);
 }
 
 /* "FILE" completes as a path, and so does "[FILE]". */
@@ -33,9 +55,9 @@ static void bash_option_argument(const struct jt_command *c, const struct jt_opt
 	if (o->letter)
 		printf("|%s:-%c", c->name, o->letter);
 	fputs(") ", stdout);
-	if (strchr(o->arg, '|')) {
+	if (has_words(c, o)) {
 		fputs("COMPREPLY=($(compgen -W '", stdout);
-		print_words(o->arg);
+		print_words_of(c, o);
 		fputs("' -- \"$word\"));", stdout);
 	} else if (is_path(o->arg)) {
 		fputs("COMPREPLY=($(compgen -f -- \"$word\"));", stdout);
@@ -96,7 +118,7 @@ static void print_quoted(const char *text, const char *also)
 	}
 }
 
-static void zsh_action(const char *arg)
+static void zsh_operands(const char *arg)
 {
 	if (strchr(arg, '|')) {
 		fputs(":(", stdout);
@@ -109,13 +131,18 @@ static void zsh_action(const char *arg)
 
 static void zsh_option(const struct jt_command *c, const struct jt_opt *o)
 {
-	(void)c;
 	printf(" \\\n\t\t'%s--%s[", o->kind == JT_OPT_LIST ? "*" : "", o->name);
 	print_quoted(o->help, "[]:\\");
 	fputs("]", stdout);
 	if (o->arg) {
 		fputs(":value", stdout);
-		zsh_action(o->arg);
+		if (has_words(c, o)) {
+			fputs(":(", stdout);
+			print_words_of(c, o);
+			fputs(")", stdout);
+		} else {
+			fputs(is_path(o->arg) ? ":_files" : ": ", stdout);
+		}
 	}
 	fputs("'", stdout);
 }
@@ -139,7 +166,7 @@ static void print_zsh(void)
 			if (strcmp((*c)->operands, "[COMMAND]") == 0)
 				fputs(":{_describe command commands}", stdout);
 			else
-				zsh_action((*c)->operands);
+				zsh_operands((*c)->operands);
 			fputs("'", stdout);
 		}
 		puts("\n\t;;");
@@ -152,9 +179,9 @@ static void fish_option(const struct jt_command *c, const struct jt_opt *o)
 	printf("complete -c jouletap -n '__fish_seen_subcommand_from %s' -l %s", c->name, o->name);
 	if (o->letter)
 		printf(" -s %c", o->letter);
-	if (o->arg && strchr(o->arg, '|')) {
+	if (o->arg && has_words(c, o)) {
 		fputs(" -x -a '", stdout);
-		print_words(o->arg);
+		print_words_of(c, o);
 		fputs("'", stdout);
 	} else if (o->arg) {
 		fputs(is_path(o->arg) ? " -r -F" : " -x", stdout);

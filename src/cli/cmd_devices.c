@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* jouletap devices: what can be measured here, how well, and what is missing. */
+#include <errno.h>
 #include <math.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include "base/buf.h"
 #include "base/clock.h"
@@ -229,12 +231,6 @@ static void print_table(const struct devices *d)
 
 /* -- for programs -- */
 
-static void put_seconds(struct jt_buf *b, const char *key, uint64_t t_ns)
-{
-	jt__json_key(b, key);
-	jt__json_nano(b, t_ns ? t_ns : JT_NONE);
-}
-
 /* @scale: our units in one of the outer. */
 static void put_scaled(struct jt_buf *b, const char *key, bool known, double value, double scale)
 {
@@ -257,13 +253,14 @@ static void put_reading(struct jt_buf *b, const struct reading *r)
 	jt__json_key(b, "reading");
 	jt__buf_append_text(b, "{");
 	jt__json_member_text(b, "status", state_of(r));
-	put_seconds(b, "read_s", r->read_ns);
+	jt__json_key(b, "read_s");
+	jt__json_nano(b, r->read_ns ? r->read_ns : JT_NONE);
 	put_micro(b, "energy_j", s->valid & JT_HAS_ENERGY, s->energy_uj);
 	put_micro(b, "power_w", mw != JT_NONE, mw * 1000);
 	put_scaled(b, "temperature_c", s->valid & JT_HAS_TEMPERATURE, s->temperature_mc, 1000);
 	put_scaled(b, "sm_clock_mhz", s->valid & JT_HAS_SM_CLOCK, s->sm_clock_mhz, 1);
 	put_scaled(b, "mem_clock_mhz", s->valid & JT_HAS_MEM_CLOCK, s->mem_clock_mhz, 1);
-	put_scaled(b, "limit_w", s->valid & JT_HAS_LIMIT, s->limit_mw, 1000);
+	put_micro(b, "limit_w", s->valid & JT_HAS_LIMIT, (uint64_t)s->limit_mw * 1000);
 	put_micro(b, "sm_activity", s->valid & JT_HAS_SM_ACTIVITY, s->sm_activity_ppm);
 	put_micro(b, "tensor_activity", s->valid & JT_HAS_TENSOR_ACTIVITY, s->tensor_activity_ppm);
 	put_micro(b, "dram_activity", s->valid & JT_HAS_DRAM_ACTIVITY, s->dram_activity_ppm);
@@ -290,11 +287,8 @@ static void put_domain(struct jt_buf *b, const struct jt_domain *d, const struct
 	jt__json_member_text(b, "part_of", d->part_of);
 	jt__json_member_text(b, "sensor", d->sensor.name);
 	jt__json_member_text(b, "provenance", jt_provenance_name(provenance(d)));
-	put_seconds(b, "update_s", d->sensor.update_ns);
-	put_seconds(b, "window_s", d->sensor.window_ns);
-	put_seconds(b, "average_window_s", d->sensor.avg_window_ns);
+	jt__sensor_figures(b, &d->sensor);
 	put_micro(b, "wrap_j", d->sensor.wrap_uj, d->sensor.wrap_uj);
-	put_micro(b, "tolerance", true, d->sensor.gain_ppm);
 	jt__json_key(b, "fields");
 	jt__buf_append_text(b, "[");
 	for (size_t i = 0; i < JT_ARRAY_LEN(fields); i++) {
@@ -350,6 +344,18 @@ static int print_json(const struct devices *d, struct jt_error *err)
 
 /* -- the command -- */
 
+static int check_root(const char *root, struct jt_error *err)
+{
+	struct stat st;
+
+	if (root && stat(root, &st) != 0)
+		return jt__fail(err, JT_ENOENT, "devices", "'--root' '%s': %s", root,
+		                strerror(errno));
+	if (root && !S_ISDIR(st.st_mode))
+		return jt__fail(err, JT_EINVAL, "devices", "'--root' '%s' is no directory", root);
+	return JT_OK;
+}
+
 static int run(const void *args, const struct jt_operands *operands)
 {
 	const struct args *a = args;
@@ -364,7 +370,9 @@ static int run(const void *args, const struct jt_operands *operands)
 	}
 	if (a->sensors)
 		return print_json(NULL, &err) < 0 ? jt__cli_fail(&err) : JT_EXIT_OK;
-	status = devices_init(&d, a, &err);
+	status = check_root(a->root, &err);
+	if (status == JT_OK)
+		status = devices_init(&d, a, &err);
 	if (status == JT_OK && a->json)
 		status = print_json(&d, &err);
 	else if (status == JT_OK)
@@ -398,10 +406,8 @@ const struct jt_command jt__cmd_devices = {
 		"the "
 		"update period means that the power field sees only part of the time; the energy "
 		"counter, "
-		"where there is one, sees all of it. What is part of another domain says so: the "
-		"two are never to be added up.\n\n"
-		"A domain that is part of another is inside of what that one measures: never add "
-		"the two up.\n\n"
+		"where there is one, sees all of it.\n\n"
+		"A domain that is part of another says so: never add the two up.\n\n"
 		"Below that stands what is not here, why, and what to try. Modelled domains are no "
 		"meters: "
 		"they stand in where nothing measures.\n\n"
@@ -412,6 +418,7 @@ const struct jt_command jt__cmd_devices = {
 		    "jouletap devices --sensors  # what is known of sensors\n"
 		    "jouletap devices --nvml-library /opt/nvidia/lib/libnvidia-ml.so.1  # a driver "
 		    "elsewhere\n",
+	.see_also = "jouletap-sensors(5)",
 	.options = options,
 	.args_size = sizeof(struct args),
 	.run = run,

@@ -442,6 +442,7 @@ const struct jt_command jt__cmd_replay = {
 		    "jouletap replay -w '2024/05/01 12:00:03:2024/05/01 12:00:09.5' gpu.csv  # by the clock\n"
 		    "jouletap replay --sensor H100 --json gpu.csv  # for a program\n"
 		    "ssh gpu1 cat gpu.csv | jouletap replay -  # from elsewhere\n",
+	.see_also = "jouletap-recording(5) jouletap-sensors(5)",
 	.options = options,
 	.args_size = sizeof(struct args),
 	.run = run,

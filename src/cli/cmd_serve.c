@@ -77,13 +77,13 @@ static void tell_what_is_metered(struct jt_gateway *g, struct jt_meter *m)
 		         *d->missing ? "; " : "", d->missing);
 		measured |= d->sensor.provenance < JT_MODELLED;
 	}
-	/* where nothing is measured the gateway has warned of them */
-	for (size_t i = 0; measured && jt_meter_absent(m, i, &source, &why) == JT_OK; i++)
+	for (size_t i = 0; jt_meter_absent(m, i, &source, &why) == JT_OK; i++)
 		log_info("no %s: %s", source, why);
-	if (!jt_meter_n_domains(m))
+	if (!measured)
 		fprintf(stderr,
-		        "jouletap: warning: nothing can be metered here: joules will be null; "
-		        "`jouletap devices` says why\n");
+		        "jouletap: warning: there is no meter here: joules will be %s; "
+		        "`jouletap devices` says why\n",
+		        jt_meter_n_domains(m) ? "those of a model" : "null");
 }
 
 static void log_upstream(const struct jt_config_upstream *u)
@@ -211,14 +211,18 @@ const struct jt_command jt__cmd_serve = {
 	.name = "serve",
 	.what = "run the gateway: relay requests to engines and meter each one's joules",
 	.operands = "",
-	.text = "Stands in front of one or more OpenAI-compatible engines and passes requests "
-		"through, "
-		"streams byte for byte. Meanwhile it samples what the engines' devices use and "
-		"splits "
-		"that energy over the requests and their phases, prefill and decode.\n\n"
-		"A client that sends `x-jouletap-energy: 1` finds its joules in `usage.energy` of "
-		"the "
-		"answer, provisional, and final at GET /v1/energy/{x-jouletap-request-id}. All "
+	.text = "Stands in front of one or more LLM engines and passes requests through, streams "
+		"byte for byte. Meanwhile it samples what the engines' devices use and splits that "
+		"energy over the requests and their phases, prefill and decode.\n\n"
+		"Requests are metered in the APIs of OpenAI (/v1/chat/completions, "
+		"/v1/completions, /v1/embeddings and others that only prefill), OpenAI's Responses "
+		"(/v1/responses), Anthropic Messages (/v1/messages), Ollama (/api/chat, "
+		"/api/generate, /api/embed) and llama.cpp (/completion). All else passes "
+		"through.\n\n"
+		"A client that sends `x-jouletap-energy: 1` finds its joules in the answer, in "
+		"`energy`: inside of `usage`, or beside the counts where the API has no `usage` "
+		"(Ollama, llama.cpp). They are provisional there, and final at GET "
+		"/v1/energy/{x-jouletap-request-id}. All "
 		"requests go to the access log, see jouletap-record(5), and to /metrics on the "
 		"admin "
 		"port, where /health tells what jouletap itself costs in CPU time and joules. "
@@ -230,6 +234,7 @@ const struct jt_command jt__cmd_serve = {
 		"jouletap serve -u http://127.0.0.1:8000  # in front of an engine on this machine\n"
 		"jouletap serve -c jouletap.yaml --check  # is the file right?\n"
 		"jouletap serve -c jouletap.yaml\n",
+	.see_also = "jouletap-record(5)",
 	.options = options,
 	.args_size = sizeof(struct args),
 	.run = run,

@@ -456,6 +456,17 @@ static void scdoc_list(const struct jt_command *c, FILE *to)
 	}
 }
 
+/* "a(5) b(1)". */
+static void scdoc_pages(const char *pages, FILE *to)
+{
+	while (*pages) {
+		int name = strcspn(pages, "("), all = strcspn(pages, " ");
+
+		fprintf(to, ", *%.*s*%.*s", name, pages, all - name, pages + name);
+		pages += all + strspn(pages + all, " ");
+	}
+}
+
 void jt__opt_scdoc(const struct jt_command *c, FILE *to)
 {
 	fprintf(to, "jouletap-%s(1)\n\n# NAME\n\njouletap-%s - ", c->name, c->name);
@@ -479,5 +490,7 @@ void jt__opt_scdoc(const struct jt_command *c, FILE *to)
 		fputs("```\n\n", to);
 	}
 	fputs("# EXIT STATUS\n\n0 success, 1 failure, 2 wrong usage.\n\n", to);
-	fputs("# SEE ALSO\n\n*jouletap*(1), *jouletap.yaml*(5)\n", to);
+	fputs("# SEE ALSO\n\n*jouletap*(1), *jouletap.yaml*(5)", to);
+	scdoc_pages(c->see_also ? c->see_also : "", to);
+	fputs("\n", to);
 }

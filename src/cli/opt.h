@@ -25,8 +25,8 @@ struct jt_opt {
 	const char *name; /* "window", given as --window */
 	char letter;      /* 'w', given as -w; 0: none */
 	enum jt_opt_kind kind;
-	const char *arg; /* "FROM:TO"; "a|b|c": one of these; "FILE": completed as a path; NULL for
-	                    a flag */
+	const char *arg; /* "FROM:TO"; "a|b|c": one of these; "KIND": a row of the command's list;
+	                    "FILE": completed as a path; NULL for a flag */
 	const char *fallback;
 	size_t offset; /* of the member in the command's struct */
 	const char *help;
@@ -61,7 +61,8 @@ struct jt_command {
 	 */
 	const char *list_title;
 	const char *(*list_row)(size_t i, const char **ret_meaning);
-	const char *examples;         /* lines "command  # why" */
+	const char *examples; /* lines "command  # why" */
+	const char *see_also; /* "jouletap-record(5) …": pages beside those that all have */
 	const struct jt_opt *options; /* ends with JT_OPTS_END; NULL: none */
 	size_t args_size;             /* of the struct that options fill */
 	jt_command_fn run;            /* returns an enum jt_exit */

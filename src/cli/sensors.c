@@ -14,10 +14,15 @@ static double seen(const struct jt_sensor *s)
 static const char *format(char text[16], bool known, double value, const char *unit)
 {
 	if (known)
-		snprintf(text, 16, "%.4g%s", value, unit);
+		snprintf(text, 16, "%.6g%s", value, unit);
 	else
 		snprintf(text, 16, "-");
 	return text;
+}
+
+static double seen_percent(const struct jt_sensor *s)
+{
+	return round(1000 * seen(s)) / 10;
 }
 
 static const char *ms(char text[16], uint64_t t_ns)
@@ -34,7 +39,7 @@ void jt__sensors_print(FILE *to)
 	for (const struct jt_sensor *s = jt_sensors; s->name; s++)
 		fprintf(to, "%-10s %8s %8s %6s %8s %8s %7s %9s %9s  %s\n", s->name,
 		        ms(t[0], s->update_ns), ms(t[1], s->window_ns),
-		        format(t[2], s->window_ns != 0, 100 * seen(s), " %"),
+		        format(t[2], s->window_ns != 0, seen_percent(s), " %"),
 		        ms(t[3], s->avg_window_ns), ms(t[4], s->filter_ns),
 		        format(t[5], s->gain_ppm != 0, s->gain_ppm * 1e-4, " %"),
 		        format(t[6], s->offset_mw != 0, s->offset_mw * 1e-3, " W"),
@@ -47,10 +52,10 @@ void jt__sensors_print(FILE *to)
 		fprintf(to, "[%s]%*s %s\n", s->key, (int)(8 - strlen(s->key)), "", s->where);
 }
 
-static void put(struct jt_buf *b, const char *key, bool known, double value)
+static void put_micro(struct jt_buf *b, const char *key, uint64_t micro)
 {
 	jt__json_key(b, key);
-	jt__json_double(b, known ? value : (double)NAN);
+	jt__json_micro(b, micro);
 }
 
 static void put_seconds(struct jt_buf *b, const char *key, uint64_t t_ns)
@@ -59,22 +64,28 @@ static void put_seconds(struct jt_buf *b, const char *key, uint64_t t_ns)
 	jt__json_nano(b, t_ns ? t_ns : JT_NONE);
 }
 
+void jt__sensor_figures(struct jt_buf *b, const struct jt_sensor *s)
+{
+	put_seconds(b, "update_s", s->update_ns);
+	put_seconds(b, "window_s", s->window_ns);
+	put_seconds(b, "avg_window_s", s->avg_window_ns);
+	put_seconds(b, "filter_s", s->filter_ns);
+	jt__json_key(b, "lag_s");
+	jt__json_nano(b, s->lag_ns);
+	put_micro(b, "gain", s->gain_ppm);
+	put_micro(b, "offset_w", (uint64_t)s->offset_mw * 1000);
+	put_micro(b, "max_power_w", (uint64_t)s->max_power_mw * 1000);
+}
+
 static void put_sensor(struct jt_buf *b, const struct jt_sensor *s)
 {
 	jt__buf_append_text(b, "{");
 	jt__json_member_text(b, "kind", s->name);
 	jt__json_member_text(b, "what", s->what);
 	jt__json_member_text(b, "provenance", jt_provenance_name(s->provenance));
-	put_seconds(b, "update_s", s->update_ns);
-	put_seconds(b, "window_s", s->window_ns);
-	put(b, "seen", s->window_ns != 0, seen(s));
-	put_seconds(b, "avg_window_s", s->avg_window_ns);
-	put_seconds(b, "filter_s", s->filter_ns);
-	jt__json_key(b, "lag_s");
-	jt__json_nano(b, s->lag_ns);
-	put(b, "gain", true, s->gain_ppm * 1e-6);
-	put(b, "offset_w", true, s->offset_mw * 1e-3);
-	put(b, "max_power_w", true, s->max_power_mw * 1e-3);
+	jt__sensor_figures(b, s);
+	jt__json_key(b, "seen");
+	jt__json_double(b, seen(s));
 	jt__json_member_text(b, "source", s->source);
 	jt__buf_append_text(b, "}");
 }
@@ -106,7 +117,7 @@ static void scdoc_row(FILE *to, const struct jt_sensor *s)
 	jt__opt_print_scdoc(s->what, to);
 	fprintf(to, ": update %s", ms(t, s->update_ns));
 	scdoc_figure(to, "window", ms(t, s->window_ns));
-	scdoc_figure(to, "seen", format(t, s->window_ns != 0, 100 * seen(s), " %"));
+	scdoc_figure(to, "seen", format(t, s->window_ns != 0, seen_percent(s), " %"));
 	scdoc_figure(to, "average", ms(t, s->avg_window_ns));
 	scdoc_figure(to, "filter", ms(t, s->filter_ns));
 	scdoc_figure(to, "gain", format(t, s->gain_ppm != 0, s->gain_ppm * 1e-4, " %"));

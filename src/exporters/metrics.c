@@ -271,7 +271,7 @@ static const struct {
 	{ { "requests",                      JT_COUNTER,   NULL,      "Finished requests.", "model task_class outcome" }, put_requests },
 	{ { "request_joules",                JT_HISTOGRAM, "joules",  "Energy of a request.", "model task_class" }, put_request_j },
 	{ { "output_token_joules",           JT_HISTOGRAM, "joules",  "Decode energy of a request per token that it generated.", "model task_class" }, put_token_j },
-	{ { "time_to_first_token_seconds",   JT_HISTOGRAM, "seconds", "Request received to first token.", "model task_class" }, put_ttft },
+	{ { "time_to_first_token_seconds",   JT_HISTOGRAM, "seconds", "Request sent to the engine until its first token.", "model task_class" }, put_ttft },
 	{ { "time_per_output_token_seconds", JT_HISTOGRAM, "seconds", "Time per token after the first.", "model task_class" }, put_tpot },
 };
 

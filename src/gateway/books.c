@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "gateway/books.h"
 #include "gateway/worker.h"
+#include "meter/request.h"
 #include "sources/recording.h"
 
 #define LOG_MODULE "gateway"
@@ -115,11 +116,12 @@ static void begin_request(struct jt_books *b, const struct jt_note *n)
 
 static void end_request(struct jt_books *b, const struct jt_note *n)
 {
+	if (jt__request_end(b->meter, n->t_ns, n->key, n->facts) != JT_ENOENT) {
+		b->n_in_flight -= b->n_in_flight > 0;
+		return;
+	}
 	/* one that never began (no upstream, no room) still has a record, without joules */
-	if (jt_request_end(b->meter, n->t_ns, n->key, n->facts) == JT_ENOENT)
-		on_record(b, n->key, &n->facts->record);
-	else if (b->n_in_flight)
-		b->n_in_flight--;
+	on_record(b, n->key, &n->facts->record);
 	jt__free(n->facts);
 }
 
@@ -325,13 +327,10 @@ static void warn_of_missing_domain(const struct jt_books *b, const char *key, co
 		         domain);
 }
 
-/* Domains that the configuration speaks of and nobody has, and meters that only a model stands in
- * for. */
+/* Domains that the configuration speaks of and nobody has. */
 static void warn_of_what_is_missing(const struct jt_books *b)
 {
 	const struct jt_config *c = b->config;
-	const char *source, *why;
-	bool measured = false;
 	char gpu[32];
 
 	for (size_t i = 0; i < c->metering.n_gpu_indices; i++) {
@@ -341,10 +340,6 @@ static void warn_of_what_is_missing(const struct jt_books *b)
 	}
 	for (size_t i = 0; i < c->metering.n_idle; i++)
 		warn_of_missing_domain(b, "metering.idle_power_w", c->metering.idle[i].domain);
-	for (size_t i = 0; i < jt_meter_n_domains(b->meter); i++)
-		measured |= jt_meter_domain(b->meter, i)->sensor.provenance < JT_MODELLED;
-	for (size_t i = 0; !measured && jt_meter_absent(b->meter, i, &source, &why) == JT_OK; i++)
-		log_warn("nothing is measured by %s: %s", source, why);
 }
 
 static int open_recording(struct jt_books *b, struct jt_error *err)

@@ -55,17 +55,20 @@ void jt__figures_answer(struct jt_buf *b, const char *id, const struct jt_figure
 struct entry {
 	char id[64];
 	uint64_t key;
-	bool used;
 	bool final;
 	uint64_t expires_ns;
 	struct jt_figures figures;
-	uint32_t next; /* index + 1 in the hash chain, 0: the last */
+	uint64_t next; /* number of the entry before it in its hash chain; 0: none */
 };
 
-/* Entries are a ring in order of arrival; a hash table leads to them. */
+/*
+ * Entries are a ring in order of arrival, numbered from 1; a hash table leads to them. Chains lead
+ * from later ones to earlier ones, so they end where the first one has been overwritten, and nothing
+ * has to be taken out of them.
+ */
 struct jt_memory {
 	struct entry *entries;
-	uint32_t *heads;
+	uint64_t *heads;
 	size_t max; /* power of two; as many heads */
 	uint64_t n_begun;
 	uint64_t ttl_ns;
@@ -102,44 +105,35 @@ void jt__memory_free(struct jt_memory *m)
 	jt__free(m);
 }
 
-static uint32_t *head_of(struct jt_memory *m, const char *id)
+static uint64_t *head_of(struct jt_memory *m, const char *id)
 {
 	return &m->heads[jt__hash_text(id, m->salt) & (m->max - 1)];
 }
 
-static struct entry *find(struct jt_memory *m, const char *id)
+static struct entry *entry_at(struct jt_memory *m, uint64_t number)
 {
-	for (uint32_t i = *head_of(m, id); i; i = m->entries[i - 1].next)
-		if (strcmp(m->entries[i - 1].id, id) == 0)
-			return &m->entries[i - 1];
-	return NULL;
+	return &m->entries[number & (m->max - 1)];
 }
 
-static void drop(struct jt_memory *m, struct entry *e)
+/* The latest of this id. */
+static struct entry *find(struct jt_memory *m, const char *id)
 {
-	uint32_t *at = head_of(m, e->id), self = (uint32_t)(e - m->entries) + 1;
-
-	while (*at != self)
-		at = &m->entries[*at - 1].next;
-	*at = e->next;
-	e->used = false;
+	for (uint64_t i = *head_of(m, id); i && m->n_begun - i < m->max; i = entry_at(m, i)->next)
+		if (strcmp(entry_at(m, i)->id, id) == 0)
+			return entry_at(m, i);
+	return NULL;
 }
 
 void jt__memory_begin(struct jt_memory *m, const char *id, uint64_t key)
 {
-	struct entry *e = find(m, id);
-	uint32_t *head;
+	uint64_t *head = head_of(m, id);
+	struct entry *e = entry_at(m, ++m->n_begun);
 
-	if (e)
-		drop(m, e);
-	e = &m->entries[m->n_begun++ & (m->max - 1)];
-	if (e->used)
-		drop(m, e);
-	*e = (struct entry){ .used = true, .key = key };
-	jt__copy_text(e->id, sizeof(e->id), id, strlen(id));
-	head = head_of(m, id);
+	e->key = key;
+	e->final = false;
 	e->next = *head;
-	*head = (uint32_t)(e - m->entries) + 1;
+	*head = m->n_begun;
+	jt__copy_text(e->id, sizeof(e->id), id, strlen(id));
 }
 
 void jt__memory_final(struct jt_memory *m, uint64_t now_ns, uint64_t key, const struct jt_record *r)

@@ -28,7 +28,7 @@ struct jt_note {
 			char id[64];
 		} begin;
 		uint32_t context_tokens;
-		struct jt_request_facts *facts; /* the bookkeeper frees it */
+		struct jt_request_facts *facts; /* the bookkeeper's from then on */
 		char id[64];
 	};
 };

@@ -223,8 +223,9 @@ void jt__relay_reply(struct jt_relay *r, const struct jt_reply *reply)
 	if (r->upstream || jt__exchange_started(r->ex))
 		return; /* it waited too long and has gone on without */
 	if (!reply->found) {
-		jt__exchange_reply_error(r->ex, 404, "not_found",
-		                         "no request '%s', or it is too long ago", r->id);
+		jt__exchange_reply_error(
+			r->ex, 404, "not_found",
+			"no request '%s', or it is too long ago, or it was not metered", r->id);
 		return;
 	}
 	jt__buf_init(&b, 4096);

@@ -11,6 +11,7 @@
 #include "attribution/relabel.h"
 #include "ledger/ledger.h"
 #include "meter/inside.h"
+#include "meter/request.h"
 
 #define RECENT_NS JT_NS_PER_S /* the power of a provisional figure is that of the last second */
 
@@ -413,8 +414,8 @@ static void finish(struct jt_meter *m, struct jt_open_request *r)
 	forget(m, r);
 }
 
-int jt_request_end(struct jt_meter *m, uint64_t t_ns, uint64_t request,
-                   const struct jt_request_facts *facts)
+int jt__request_end(struct jt_meter *m, uint64_t t_ns, uint64_t request,
+                    struct jt_request_facts *facts)
 {
 	struct jt_open_request *r = jt__request_find(m, request);
 	int status;
@@ -422,17 +423,29 @@ int jt_request_end(struct jt_meter *m, uint64_t t_ns, uint64_t request,
 	if (!r || r->end_ns)
 		return JT_ENOENT;
 	r->end_ns = JT_MAX(t_ns, r->begin_ns);
-	r->facts = jt__alloc(1, sizeof(*r->facts));
-	if (r->facts)
-		*r->facts = *facts;
+	r->facts = facts;
 	m->n_ended++;
 	tell_span(m, r, r->first_ns ? JT_PHASE_DECODE : JT_PHASE_PREFILL,
 	          r->first_ns ? r->first_ns : r->begin_ns, r->end_ns,
-	          facts->record.completion_tokens);
+	          facts ? facts->record.completion_tokens : JT_NONE);
 	note(m, r, r->end_ns, -1);
 	status = post(m, r, r->end_ns, JT_LEAVE);
 	if (!r->waiting)
 		finish(m, r);
+	return status;
+}
+
+int jt_request_end(struct jt_meter *m, uint64_t t_ns, uint64_t request,
+                   const struct jt_request_facts *facts)
+{
+	struct jt_request_facts *copy = jt__alloc(1, sizeof(*copy));
+	int status;
+
+	if (copy)
+		*copy = *facts;
+	status = jt__request_end(m, t_ns, request, copy);
+	if (status == JT_ENOENT)
+		jt__free(copy);
 	return status;
 }
 

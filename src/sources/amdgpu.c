@@ -390,7 +390,7 @@ static int explain_partial(const struct amdgpu *a, struct jt_error *err)
 static int explain(const struct amdgpu *a, size_t n, struct jt_error *err)
 {
 	int status = explain_partial(a, err);
-	char slot[24];
+	char slot[24], hint[96];
 
 	if (status < 0)
 		return status;
@@ -398,8 +398,8 @@ static int explain(const struct amdgpu *a, size_t n, struct jt_error *err)
 		return jt__fail(err, JT_ENOENT, "amdgpu",
 		                "none of the %zu GPUs here is selected by index", n);
 	if (find_idle_device(a->root, slot))
-		return jt__fail(err, JT_ENOTSUP, "amdgpu",
-		                "the GPU at %s has no driver (try: sudo modprobe amdgpu)", slot);
+		return jt__fail(err, JT_ENOTSUP, "amdgpu", "the GPU at %s has no driver (%s)", slot,
+		                jt__module_hint(a->root, "amdgpu", hint));
 	return jt__fail(err, JT_ENOENT, "amdgpu", "no AMD GPU below " DRM);
 }
 

@@ -160,8 +160,8 @@ static int cpumodel_open(const struct jt_source_options *o, void **ret_state, st
 		return jt__fail(err, JT_ENOMEM, "cpumodel", "cannot allocate state");
 	c->fd = jt__open_file(root, "/proc/stat");
 	if (c->fd < 0)
-		status = jt__fail(err, JT_ENOENT, "cpumodel", "cannot open '%.200s/proc/stat': %s", root,
-		                  strerror(errno));
+		status = jt__fail(err, JT_ENOENT, "cpumodel", "cannot open '%.200s/proc/stat': %s",
+		                  root, strerror(errno));
 	else
 		status = begin(c, err);
 	if (status < 0) {

@@ -71,6 +71,7 @@ static int explain_denied(const struct hwmon *h, struct jt_error *err)
 static int hwmon_open(const struct jt_source_options *o, void **ret_state, struct jt_error *err)
 {
 	struct hwmon *h = jt__alloc(1, sizeof(*h));
+	char hint[96];
 	int status;
 
 	if (!h)
@@ -85,8 +86,8 @@ static int hwmon_open(const struct jt_source_options *o, void **ret_state, struc
 	status = h->denied[0] ? explain_denied(h, err)
 	                      : jt__fail(err, JT_ENOENT, "hwmon",
 	                                 "no ACPI power meter, INA3221 or Intel GPU below "
-	                                 "/sys/class/hwmon (try: sudo modprobe acpi_power_meter; "
-	                                 "few machines have one)");
+	                                 "/sys/class/hwmon (%s; few machines have one)",
+	                                 jt__module_hint(h->root, "acpi_power_meter", hint));
 	hwmon_close(h);
 	return status;
 }

@@ -64,6 +64,8 @@ static bool is_bare_x86(const char *root)
 
 static int explain(const char *root, int status, struct jt_error *err)
 {
+	char hint[96];
+
 	if (status == JT_EPERM)
 		return explain_denied("the CPU's energy counters", err);
 	if (status == JT_ENOTSUP)
@@ -72,8 +74,8 @@ static int explain(const char *root, int status, struct jt_error *err)
 		                "docker run --security-opt systempaths=unconfined)");
 	if (is_bare_x86(root))
 		return jt__fail(err, JT_ENOENT, "rapl",
-		                "no energy counters of CPU or memory here (try: sudo modprobe "
-		                "intel_rapl_msr, for AMD's CPUs too)");
+		                "no energy counters of CPU or memory here (%s, for AMD's CPUs too)",
+		                jt__module_hint(root, "intel_rapl_msr", hint));
 	return jt__fail(err, JT_ENOENT, "rapl",
 	                "no energy counters of CPU or memory here (virtual machines have none)");
 }

@@ -190,20 +190,6 @@ int jt__replay_next(struct jt_replay *r, struct jt_entry *ret_entry, struct jt_e
 
 /* -- kind of the sensor -- */
 
-/* The kinds that a GPU can have, for a person. */
-static const char *gpu_kinds(char *out, size_t size)
-{
-	size_t n = 0;
-
-	out[0] = '\0';
-	for (const struct jt_sensor *s = jt_sensors; s->name && n < size; s++) {
-		n += (size_t)snprintf(out + n, size - n, "%s%s", n ? ", " : "", s->name);
-		if (strcmp(s->name, "gpu") == 0)
-			break;
-	}
-	return out;
-}
-
 /* A letter or three and one digit, as "a2" or "p4": too common in names, but in the first place. */
 static bool is_vague(const char *word, size_t n)
 {
@@ -380,7 +366,6 @@ int jt__replay_open(const char *path, const char *sensor, struct jt_replay **ret
 {
 	const struct jt_sensor *forced = sensor ? jt_sensor_find(sensor) : NULL;
 	const char *name = strcmp(path, "-") == 0 ? "stdin" : base_name(path);
-	char kinds[160];
 	struct jt_replay *r;
 	int status;
 
@@ -388,8 +373,9 @@ int jt__replay_open(const char *path, const char *sensor, struct jt_replay **ret
 		forced = jt_sensor_of_gpu(sensor);
 	if (sensor && !forced)
 		return jt__fail(err, JT_EINVAL, LOG_MODULE,
-		                "no sensor kind '%s'; there are: %s, and boards such as H100",
-		                sensor, gpu_kinds(kinds, sizeof(kinds)));
+		                "no sensor kind '%.60s' (try: a kind that 'jouletap devices "
+		                "--sensors' lists, or a board such as H100)",
+		                sensor);
 	r = jt__alloc(1, sizeof(*r));
 	if (!r)
 		return jt__fail(err, JT_ENOMEM, LOG_MODULE, "cannot allocate state");

@@ -13,6 +13,14 @@ const char *jt__sysfs_root(const char *root)
 	return root && strcmp(root, "/") != 0 ? root : "";
 }
 
+const char *jt__module_hint(const char *root, const char *module, char text[96])
+{
+	snprintf(text, 96,
+	         root[0] ? "the kernel module %s may be missing there" : "try: sudo modprobe %s",
+	         module);
+	return text;
+}
+
 int jt__open_file(const char *root, const char *path)
 {
 	char full[JT_SYSFS_PATH];

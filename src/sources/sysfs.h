@@ -12,6 +12,9 @@
 /* Of the options' root: "" for NULL and "/". */
 const char *jt__sysfs_root(const char *root);
 
+/* What to say of a kernel module that may be missing: only this machine's own can be loaded. */
+const char *jt__module_hint(const char *root, const char *module, char text[96]);
+
 /* The text of @root/@path into @text without its line end; the errno otherwise. */
 int jt__read_text(const char *root, const char *path, char *text, size_t size);
 

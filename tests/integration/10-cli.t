@@ -52,6 +52,8 @@ done
 
 "$jouletap" help replay | grep -q '^  blackwell  *NVIDIA B100' && "$jouletap" help --scdoc replay | grep -q '^\*blackwell\*$'
 tap $? "help and manual list the kinds of sensors"
+"$jouletap" help --scdoc serve | grep -qF '*jouletap*(1), *jouletap.yaml*(5), *jouletap-record*(5)'
+tap $? "the manual names pages that belong to it"
 help=$(COLUMNS=72 "$jouletap" help serve) && ! sed '/^Examples:/,$d' <<<"$help" | grep -q '.\{73\}'
 tap $? "help fits the terminal"
 
@@ -70,6 +72,8 @@ tap $? "bash completes a command"
 tap $? "bash completes an operand"
 [ "$(complete_bash help --sc)" = --scdoc ]
 tap $? "bash completes an option"
+[ "$(complete_bash replay --sensor black)" = blackwell ]
+tap $? "bash completes a kind of sensor"
 for shell in zsh fish; do
 	if command -v $shell >/dev/null; then
 		"$jouletap" completion $shell > "$tmp/c" && $shell -n "$tmp/c"

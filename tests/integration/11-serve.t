@@ -160,6 +160,25 @@ def verbose_tells_what_is_in_force_and_each_request_without_its_text():
     assert "secret" not in log, log
 
 
+def warnings_at_the_start(config, **options):
+    e = upstream.Engine(lambda connection, _: None)
+    with gateway.Gateway([e], config, **options) as g:
+        assert g.stop() == 0
+        log = g.log
+    e.stop()
+    return [line for line in log if "warning" in line or "warn:" in line]
+
+
+@tap.test
+def without_a_meter_one_line_warns_and_where_there_is_one_none():
+    trees = os.path.join(tap.ROOT, "tests", "data", "sysfs")
+    for root, joules in [("/nonexistent", "null"), (os.path.join(trees, "virtual-machine"), "those of a model")]:
+        assert warnings_at_the_start({"metering": {"root": root}}) == [
+            f"jouletap: warning: there is no meter here: joules will be {joules}; `jouletap devices` says why"]
+    assert warnings_at_the_start({"metering": {"root": os.path.join(trees, "server")}}) == []
+    assert warnings_at_the_start({"metering": {"root": "/nonexistent"}}, script="gpus 1\n") == []
+
+
 def own_joules(metrics):
     return [line for line in metrics.text.splitlines() if line.startswith("jouletap_own_")]
 

@@ -203,8 +203,9 @@ def errors_name_the_file_the_line_and_the_field():
 def wrong_windows_and_names_are_refused():
     for window in ["1", "a:b", "1:2:3", "5:4", "-1:2", "2024/05/01 12:00:00:", "1e99:", "1:2 "]:
         assert f"window '{window}'" in fails(TRACE, "--window=" + window)
-    assert "no sensor kind 'zx81'; there are: ga100" in fails(TRACE, "--sensor", "zx81")
-    assert "no sensor kind 'A1000'; there are: ga100" in fails(TRACE, "--sensor", "A1000")
+    for sensor in ["zx81", "A1000"]:
+        why = fails(TRACE, "--sensor", sensor)
+        assert f"no sensor kind '{sensor}' (try: a kind that 'jouletap devices --sensors' lists" in why, why
     assert "no domain 'gpu:7'" in fails(TRACE, "--domain", "gpu:7")
 
 

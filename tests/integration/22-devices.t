@@ -5,7 +5,8 @@ build=${BUILD:-build}
 fake=$build/tests/fake/libnvidia-ml.so.1
 trees=tests/data/sysfs
 script=$(mktemp)
-trap 'rm -f "$script"' EXIT
+empty=$(mktemp -d)
+trap 'rm -f "$script"; rmdir "$empty"' EXIT
 export ASAN_OPTIONS=detect_leaks=0 # a driver that hangs leaves its source open on purpose
 n=0
 
@@ -51,6 +52,7 @@ tap $? "a counter that does not move is not 0 W" "$out"
 out=$("$build/jouletap" devices --json --root $trees/xeon-two-sockets --nvml-library "$fake")
 query "$out" '[x["name"] for x in d["domains"]] == ["gpu:0", "gpu:1", "cpu:0", "dram:0", "cpu:1", "dram:1"]' &&
 	query "$out" 'd["domains"][0]["reading"]["power_w"] == 321 and d["domains"][0]["update_s"] == 0.1' &&
+	query "$out" '[d["domains"][0][k] for k in ("avg_window_s", "gain", "offset_w", "max_power_w")] == [1, 0.05, 5, 1500]' &&
 	query "$out" 'd["domains"][1]["reading"]["energy_j"] is None and "energy" not in d["domains"][1]["fields"]' &&
 	query "$out" 'd["domains"][2]["reading"]["power_w"] is None and d["domains"][2]["wrap_j"] > 262143'
 tap $? "the same as JSON, with null for what is not known" "$out"
@@ -60,9 +62,23 @@ query "$out" '[(x["name"], x["provenance"]) for x in d["domains"]] == [("cpu:0",
 	query "$out" '[x["source"] for x in d["absent"]] == ["nvml", "amdgpu", "rapl", "hwmon"] and all(x["message"] for x in d["absent"])'
 tap $? "without a meter the CPU is modelled and the absent are explained" "$out"
 
-out=$("$build/jouletap" devices --root /nonexistent)
+out=$("$build/jouletap" devices --root "$empty")
 [ $? -eq 0 ] && has "$out" '^Nothing can be measured here' '^nvml ' '^amdgpu ' '^rapl ' '^hwmon ' '^cpumodel '
 tap $? "a machine with nothing is told so" "$out"
+
+out=$("$build/jouletap" devices --root /nonexistent 2>&1)
+[ $? -eq 1 ] && [ "$out" = "jouletap: devices: '--root' '/nonexistent': No such file or directory" ]
+tap $? "a root that is not there is an error" "$out"
+out=$("$build/jouletap" devices --root "$script" 2>&1)
+[ $? -eq 1 ] && [ "$out" = "jouletap: devices: '--root' '$script' is no directory" ]
+tap $? "a root that is a file is an error" "$out"
+
+out=$("$build/jouletap" devices --sensors)
+has "$out" '^acpi .* 50000 W ' && ! has "$out" '[0-9]e\+'
+tap $? "the table of sensors has no exponents" "$out"
+out=$("$build/jouletap" devices --sensors --json)
+has "$out" '"kind":"gh100".*"avg_window_s":1,.*"gain":0\.05,"offset_w":5,"max_power_w":1500,' && ! has "$out" '[0-9]{9}'
+tap $? "the figures of sensors are exact" "$out"
 
 places() { # places TREE: "name source provenance part_of power" of each domain, a line each
 	"$build/jouletap" devices --json --root "$trees/$1" 2>/dev/null | python3 -c '
@@ -116,8 +132,8 @@ has "$out" '^amdgpu .*0000:42:00.0 tells neither power nor energy'
 tap $? "what was found and cannot be read is named beside the rest" "$out"
 
 out=$("$build/jouletap" devices --root $trees/no-driver)
-has "$out" '^amdgpu .*0000:03:00.0 has no driver .*modprobe amdgpu' '^rapl .*modprobe intel_rapl_msr' \
-	'^hwmon .*modprobe acpi_power_meter'
+has "$out" '^amdgpu .*0000:03:00.0 has no driver .*module amdgpu' '^rapl .*module intel_rapl_msr' \
+	'^hwmon .*module acpi_power_meter' && ! has "$out" sudo
 tap $? "what a kernel module would bring is said" "$out"
 
 out=$("$build/jouletap" devices --json --root $trees/rocm --rocm-library "$build/tests/fake/librocm_smi64.so.7")
@@ -147,7 +163,7 @@ out=$("$build/jouletap" devices --json --root $trees/virtual-machine --nvml-libr
 query "$out" '[(x["name"], x["provenance"], x["part_of"]) for x in d["domains"][:3]] == [
 	("gpu:0", "measured", ""), ("mig:0:1", "modelled", "gpu:0"), ("mig:0:2", "modelled", "gpu:0")]' &&
 	query "$out" 'd["domains"][1]["uuid"].startswith("MIG-") and "3g" in d["domains"][1]["device"]' &&
-	query "$out" 'd["domains"][1]["tolerance"] > 1 and "slices alone" in d["domains"][1]["missing"]' &&
+	query "$out" 'd["domains"][1]["gain"] > 1 and "slices alone" in d["domains"][1]["missing"]' &&
 	query "$out" 'abs(d["domains"][1]["reading"]["power_w"] - 90) < 0.1' &&
 	query "$out" 'd["domains"][1]["reading"]["sm_activity"] is None'
 tap $? "the instances of a GPU that is split by MIG are listed, modelled, with whose part they are" "$out"
@@ -155,7 +171,7 @@ tap $? "the instances of a GPU that is split by MIG are listed, modelled, with w
 out=$("$build/jouletap" devices --gpm --json --root $trees/virtual-machine --nvml-library "$fake")
 query "$out" 'd["domains"][0]["reading"]["dram_activity"] == 0.125 and "sm_activity" in d["domains"][0]["fields"]' &&
 	query "$out" 'd["domains"][1]["reading"]["sm_activity"] == 1 and "SM activity" in d["domains"][1]["missing"]' &&
-	query "$out" '0.5 <= d["domains"][1]["tolerance"] < 0.6'
+	query "$out" '0.5 <= d["domains"][1]["gain"] < 0.6'
 tap $? "profiling counters are read where they are asked for, and split a GPU better" "$out"
 
 cat >"$script" <<'END'

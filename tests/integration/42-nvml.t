@@ -201,8 +201,9 @@ def a_lone_request_at_known_power_gets_its_joules():
 def two_at_a_time_share_alike_and_say_that_it_is_a_share():
     a, b = run().records["twin.a"], run().records["twin.b"]
     assert a["provenance"] == b["provenance"] == "derived", (a, b)
+    overslept_s = abs(a["duration_s"] - b["duration_s"]) + abs(a["ttft_s"] - b["ttft_s"])  # the scripted engine
     for key in ("total_j", "prefill_j", "decode_j"):
-        assert abs(a[key] - b[key]) < 0.05 * a[key] + 10, (key, a, b)
+        assert abs(a[key] - b[key]) < 0.05 * a[key] + 10 + 400 * overslept_s, (key, a, b)
     near(a["total_j"] + b["total_j"], 400 * max(a["duration_s"], b["duration_s"]), a["bound_j"] + b["bound_j"], "both")
 
 
@@ -311,8 +312,9 @@ def the_recording_of_it_says_the_same():
     spans = [line["span"] for line in t.lines if "span" in line]
     decodes = sorted(s["end_s"] - s["begin_s"] for s in spans if s["phase"] == "decode")
     assert len(decodes) == len(WORK), len(decodes)
-    for got, want in zip(decodes, sorted(decode for *_, decode in WORK)):
-        assert abs(got - want) < 0.3, (decodes, WORK)
+    told = sorted(r["duration_s"] - r["ttft_s"] for r in t.records.values())
+    for got, want, least in zip(decodes, told, sorted(decode for *_, decode in WORK)):
+        assert abs(got - want) < 0.1 and got > least - 0.1, (decodes, told, WORK)
 
 
 @test

@@ -11,13 +11,16 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import tap
 
 RUN = os.path.join(tap.ROOT, "bench", "gateway", "run.py")
+SPEED = ("json_1", "json_32", "first_event", "flat", "paced")
 results = {}
 
 
 def run_once():
     if len(os.sched_getaffinity(0)) < 2:
         raise tap.Skip("it needs two CPUs")
-    if not results:
+    for _ in range(3):
+        if results and all(results[name]["jouletap"][0]["n"] for name in SPEED):
+            break  # else the whole machine stood still for longer than a scenario takes
         with tempfile.TemporaryDirectory(prefix="jouletap-bench-") as folder:
             file = os.path.join(folder, "results.json")
             done = subprocess.run([sys.executable, RUN, "--quick", "--alone", "--json", file, "--build",
@@ -30,7 +33,7 @@ def run_once():
 
 @tap.test
 def answers_and_events_pass_and_cost_cpu():
-    for scenario in ("json_1", "json_32", "first_event", "flat", "paced"):
+    for scenario in SPEED:
         got, = run_once()[scenario]["jouletap"]
         assert got["n"] > 0 and got["cpu_us"] > 0, (scenario, got)
         assert 0 < got["cpu_share"] < 1.2, (scenario, got)

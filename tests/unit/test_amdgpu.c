@@ -332,7 +332,7 @@ static void says_why_there_is_none(void)
 	check(strstr(err.message, "no AMD GPU") != NULL);
 	check(open_tree("/nonexistent", &state, &err) == JT_ENOENT);
 	check(open_tree(TREE("no-driver"), &state, &err) == JT_ENOTSUP);
-	check(strstr(err.message, "modprobe amdgpu") && strstr(err.message, "0000:03:00.0"));
+	check(strstr(err.message, "kernel module amdgpu") && strstr(err.message, "0000:03:00.0"));
 }
 
 static void says_how_to_get_permission(void)

@@ -112,7 +112,7 @@ static void no_text_of_others_steers_a_terminal_or_begins_a_line(void)
 {
 	check_clean("VDD_IN é ✓ \xf0\x9f\x8f\x94", "VDD_IN é ✓ \xf0\x9f\x8f\x94");
 	check_clean("\x1b[31mred\a\r\n\t\x7f", "?[31mred?????");
-	check_clean("\xc2\x9b" "31m \xc2\xa0", "??31m \xc2\xa0");
+	check_clean("\xc2\x9b[m \xc2\xa0", "??[m \xc2\xa0");
 	check_clean("\xff half \xe2\x82", "? half ??");
 	check_clean("", "");
 }

@@ -81,11 +81,23 @@ static void on_record(void *user, uint64_t request, const struct jt_record *r)
 }
 
 static unsigned n_silent;
+static uint64_t last_read_ns[2], longest_gap_ns; /* between a domain's readings, with the later */
 
 static void on_sample(void *user, const struct jt_sample *s)
 {
+	uint64_t *last_ns = &last_read_ns[s->domain];
+
 	(void)user;
 	n_silent += s->status == JT_ETIME;
+	if (*last_ns)
+		longest_gap_ns = JT_MAX(longest_gap_ns, s->end_ns - *last_ns);
+	*last_ns = s->begin_ns;
+}
+
+/* What both domains use while a busy machine lets a reading wait: so far off may a cut be. */
+static double late_uj(void)
+{
+	return 0.25 * (double)(longest_gap_ns - JT_MIN(longest_gap_ns, 10 * MS));
 }
 
 static struct jt_meter *open_meter(void)
@@ -101,6 +113,7 @@ static struct jt_meter *open_meter(void)
 	o.on_sample = on_sample;
 	lost = 0;
 	n_records = n_silent = 0;
+	last_read_ns[0] = last_read_ns[1] = longest_gap_ns = 0;
 	check(jt_meter_new(&o, &m, NULL) == JT_OK);
 	return m;
 }
@@ -215,9 +228,9 @@ static void a_request_is_charged_on_all_its_domains(void)
 	check(jt_request_progress(m, first, 42, JT_PHASE_DECODE, 101) == JT_OK);
 	run_for(m, 150 * MS);
 	jt__record_init(&peek);
-	check(jt_request_peek(m, jt__now_ns(), 42, &peek) == JT_OK);
-	check_near(peek.total_uj * 1e-6, 50, 10);
 	end = jt__now_ns();
+	check(jt_request_peek(m, end, 42, &peek) == JT_OK);
+	check_near((double)peek.total_uj, 0.25 * (double)(end - begin), 1e7 + late_uj());
 	check(jt_request_end(m, end, 42, &f) == JT_OK);
 	check(jt_meter_n_unsettled(m) == 1);
 	settle(m);
@@ -244,7 +257,7 @@ static void waiting_and_loading_are_not_prefill(void)
 	uint64_t begin, end;
 
 	check(jt_meter_add_service(m, &so, &service, NULL) == JT_OK);
-	run_for(m, 50 * MS);
+	settle(m);
 	begin = jt__now_ns();
 	check(jt_request_begin(m, begin, 1, service, &streamed) == JT_OK);
 	check(jt_request_begin(m, begin, 2, service, &whole) == JT_OK);
@@ -265,13 +278,13 @@ static void waiting_and_loading_are_not_prefill(void)
 		const struct jt_record *r = &records[i];
 		bool in_one_piece = strcmp(r->id, "piece") == 0;
 		uint64_t split_uj = in_one_piece ? r->total_uj / 2 : r->queue_uj + r->prefill_uj;
+		double off_uj = (double)split_uj * 0.05 + 2 + late_uj();
 
 		check_text(r->phase_source, "engine");
 		check(r->queue_uj + r->prefill_uj + r->decode_uj == r->total_uj && r->total_uj > 0);
 		/* the power is the same all the time: half of what went before is the queue's */
-		check_near((double)r->queue_uj, (double)split_uj / 2, (double)split_uj * 0.05 + 2);
-		check_near((double)r->prefill_uj, (double)split_uj / 2,
-		           (double)split_uj * 0.05 + 2);
+		check_near((double)r->queue_uj, (double)split_uj / 2, off_uj);
+		check_near((double)r->prefill_uj, (double)split_uj / 2, off_uj);
 	}
 	jt_meter_free(m);
 }

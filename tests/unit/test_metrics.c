@@ -396,8 +396,11 @@ static void domains_tell_what_they_know(void)
 	check(isnan(value_of(s, "jouletap_domain_cross_check_ratio{domain=\"cpu:0\"}")));
 	check(value_of(s, "jouletap_domain_sensor_events_total{domain=\"gpu:0\",event=\"wrap\"}") ==
 	      0);
-	check(value_of(s, "jouletap_domain_info{domain=\"gpu:0\",source=\"scene\","
-	                  "device=\"a \\\"quoted\\\\?name\",uuid=\"\",sensor=\"volta\",part_of=\"module:0\"}") == 1);
+	check(value_of(s,
+	               "jouletap_domain_info{domain=\"gpu:0\",source=\"scene\","
+	               "device=\"a "
+	               "\\\"quoted\\\\?name\",uuid=\"\",sensor=\"volta\",part_of=\"module:0\"}") ==
+	      1);
 	check(value_of(s, "jouletap_process_cpu_seconds_total") > 0);
 	check(value_of(s, "jouletap_process_resident_memory_bytes") > 1e6);
 	check(strstr(open, "# TYPE jouletap_domain_joules counter\n") != NULL);

@@ -109,7 +109,7 @@ static void says_what_to_load_and_what_hides_it(void)
 	void *state = NULL;
 
 	check(open_tree(t.root, &state, &err) == JT_ENOENT);
-	check(strstr(err.message, "modprobe intel_rapl_msr") != NULL);
+	check(strstr(err.message, "kernel module intel_rapl_msr") != NULL);
 	tree_put(&t, "/proc/cpuinfo", "vendor_id : GenuineIntel\nflags : fpu vme hypervisor\n");
 	check(open_tree(t.root, &state, &err) == JT_ENOENT);
 	check(strstr(err.message, "virtual machines") != NULL);

@@ -114,7 +114,7 @@ static void takes_the_sensor_that_it_is_told(void)
 	check(ts.tracks[0].samples[0].valid == JT_HAS_POWER_AVG);
 	jt__tracks_fini(&ts);
 	check(load_text("A100.csv", HEADER, "a1000", &ts) == JT_EINVAL);
-	check(strncmp(err.message, "no sensor kind 'a1000'; there are: ga100, ", 42) == 0);
+	check(strstr(err.message, "no sensor kind 'a1000'") && strstr(err.message, "--sensors"));
 }
 
 static void a_cut_last_row_is_left_out_and_said(void)

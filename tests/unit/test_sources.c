@@ -3,6 +3,7 @@
 #include "../fake/fake.h"
 #include "base/base.h"
 #include "sources/source.h"
+#include "sources/sysfs.h"
 
 #define LIBRARY JT_BUILD_ROOT "/tests/fake/libnvidia-ml.so.1"
 #define TREE(name) JT_SOURCE_ROOT "/tests/data/sysfs/" name
@@ -196,6 +197,15 @@ static void opens_or_fails_cleanly_at_every_allocation(void)
 	jt__sources_close(set);
 }
 
+static void suggests_modules_for_this_machine_alone(void)
+{
+	char text[96];
+
+	check_text(jt__module_hint("", "amdgpu", text), "try: sudo modprobe amdgpu");
+	check_text(jt__module_hint("/host", "amdgpu", text),
+	           "the kernel module amdgpu may be missing there");
+}
+
 int main(void)
 {
 	if (!fake_load(LIBRARY, &fake))
@@ -209,5 +219,6 @@ int main(void)
 	test(a_cpu_from_outside_needs_no_model);
 	test(a_replay_stands_alone);
 	test(opens_or_fails_cleanly_at_every_allocation);
+	test(suggests_modules_for_this_machine_alone);
 	return tap_done();
 }
