@@ -20,8 +20,8 @@ static bool fails_now(void)
 	return left && atomic_fetch_sub(&fail_in, 1) == 1;
 }
 
-/* What fits into a cache that malloc() keeps for each thread, and calloc() does not look into (glibc
- * before 2.41), is cleared by us: a third of the time. */
+/* What fits into the cache that malloc() keeps for each thread is cleared by us: calloc() does not
+ * look there (glibc before 2.41). */
 void *jt__alloc(size_t n, size_t size)
 {
 	size_t bytes;

@@ -63,8 +63,8 @@ struct entry {
 
 /*
  * Entries are a ring in order of arrival, numbered from 1; a hash table leads to them. Chains lead
- * from later ones to earlier ones, so they end where the first one has been overwritten, and nothing
- * has to be taken out of them.
+ * from later ones to earlier ones, so they end where the first one has been overwritten, and
+ * nothing has to be taken out of them.
  */
 struct jt_memory {
 	struct entry *entries;

@@ -23,7 +23,7 @@ struct entry {
 struct jt_loop {
 	int epoll_fd;
 	uint64_t now_ns;
-	uint64_t realtime_ns; /* of this turn; 0: nobody has asked */
+	uint64_t realtime_ns;       /* of this turn; 0: nobody has asked */
 	struct jt_watch wake_watch; /* an eventfd */
 	void (*on_wake)(void *user);
 	void *wake_user;

@@ -443,8 +443,8 @@ static size_t count_token(const char *bytes)
 	return n;
 }
 
-/* The bytes of a line that is all there and surely good, as nearly all are; 0: it has to be read byte
- * by byte, which also says what is wrong with it. */
+/* The bytes of a line that is all there and surely good, as nearly all are; 0: it has to be read
+ * byte by byte, which also says what is wrong with it. */
 static size_t read_good_line(struct jt_parser *p, const char *bytes, size_t n)
 {
 	const char *cr = memchr(bytes, '\r', n);
