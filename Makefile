@@ -50,6 +50,10 @@ bench-gateway: bench-deps ## the gateway beside nginx and HAProxy, of an optimis
 	@ninja -C build-bench jouletap bench/gateway-load
 	@bench/gateway/run.py
 
+sim-conformance: $(B)/build.ninja ## the simulator against all that the reference wrote: D=DIR of its data
+	@ninja -C $(B) jouletap
+	@JOULETAP=$(abspath $(B))/jouletap scripts/sim-conformance $(D)
+
 fmt: ## format the sources as .clang-format says
 	find src include tests bench examples -name '*.[ch]' | xargs clang-format -i
 
@@ -73,4 +77,4 @@ $(B)/build.ninja:
 	meson setup $(B) -Dwerror=true
 
 .NOTPARALLEL:
-.PHONY: all help demo run check test asan tsan fuzz bench accuracy bench-gateway fmt install gdb stats clean
+.PHONY: all help demo run check test asan tsan fuzz bench accuracy bench-gateway sim-conformance fmt install gdb stats clean

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Completion for three shells, printed from the table of commands. An option's
- * arg tells what follows it: "a|b|c" these words, KIND a row of the command's list, FILE a path,
- * else nothing.
+ * arg tells what follows it: "a|b|c" these words, KIND a row of the command's list, FILE and
+ * DIR a path, else nothing.
  */
 #include <string.h>
 #include "cli/cli.h"
@@ -34,10 +34,10 @@ static void print_words_of(const struct jt_command *c, const struct jt_opt *o)
 		printf("%s%s", i ? " " : "", name);
 }
 
-/* "FILE" completes as a path, and so does "[FILE]". */
+/* "FILE" completes as a path, and so do "[FILE]" and "DIR". */
 static bool is_path(const char *arg)
 {
-	return strstr(arg, "FILE") != NULL;
+	return strstr(arg, "FILE") != NULL || strcmp(arg, "DIR") == 0;
 }
 
 static void for_each_option(const struct jt_command *c,
@@ -69,6 +69,8 @@ static void bash_option_name(const struct jt_command *c, const struct jt_opt *o)
 {
 	(void)c;
 	printf(" --%s", o->name);
+	if (o->kind == JT_OPT_SWITCH)
+		printf(" --no-%s", o->name);
 }
 
 static void bash_operands(const struct jt_command *c)
@@ -129,9 +131,10 @@ static void zsh_operands(const char *arg)
 	}
 }
 
-static void zsh_option(const struct jt_command *c, const struct jt_opt *o)
+/* @prefix: "no-" for the other half of a switch. */
+static void zsh_form(const struct jt_command *c, const struct jt_opt *o, const char *prefix)
 {
-	printf(" \\\n\t\t'%s--%s[", o->kind == JT_OPT_LIST ? "*" : "", o->name);
+	printf(" \\\n\t\t'%s--%s%s[", o->kind == JT_OPT_LIST ? "*" : "", prefix, o->name);
 	print_quoted(o->help, "[]:\\");
 	fputs("]", stdout);
 	if (o->arg) {
@@ -145,6 +148,13 @@ static void zsh_option(const struct jt_command *c, const struct jt_opt *o)
 		}
 	}
 	fputs("'", stdout);
+}
+
+static void zsh_option(const struct jt_command *c, const struct jt_opt *o)
+{
+	zsh_form(c, o, "");
+	if (o->kind == JT_OPT_SWITCH)
+		zsh_form(c, o, "no-");
 }
 
 static void print_zsh(void)
@@ -174,9 +184,10 @@ static void print_zsh(void)
 	puts("esac");
 }
 
-static void fish_option(const struct jt_command *c, const struct jt_opt *o)
+static void fish_form(const struct jt_command *c, const struct jt_opt *o, const char *prefix)
 {
-	printf("complete -c jouletap -n '__fish_seen_subcommand_from %s' -l %s", c->name, o->name);
+	printf("complete -c jouletap -n '__fish_seen_subcommand_from %s' -l %s%s", c->name, prefix,
+	       o->name);
 	if (o->letter)
 		printf(" -s %c", o->letter);
 	if (o->arg && has_words(c, o)) {
@@ -189,6 +200,13 @@ static void fish_option(const struct jt_command *c, const struct jt_opt *o)
 	fputs(" -d '", stdout);
 	print_quoted(o->help, "\\");
 	puts("'");
+}
+
+static void fish_option(const struct jt_command *c, const struct jt_opt *o)
+{
+	fish_form(c, o, "");
+	if (o->kind == JT_OPT_SWITCH)
+		fish_form(c, o, "no-");
 }
 
 static void fish_operands(const struct jt_command *c)

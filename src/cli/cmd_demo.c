@@ -104,7 +104,7 @@ static int configure(struct demo *d, struct jt_error *err)
 	snprintf(upstream, sizeof(upstream), "http://%s=demo:0",
 	         jt__demo_engine_address(d->engine));
 	status = jt__config_add_upstream(d->config, upstream, err);
-	d->config->upstreams[0].max_batch_tokens = d->options.node.max_batch_tokens;
+	d->config->upstreams[0].max_batch_tokens = d->options.node.sched.max_batch_tokens;
 	if (status == JT_OK)
 		jt__copy_text(d->config->upstreams[0].architecture,
 		              sizeof(d->config->upstreams[0].architecture), architecture(),

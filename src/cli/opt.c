@@ -18,12 +18,27 @@ static const struct jt_opt *options_of(const struct jt_command *c)
 	return c->options ? c->options : none;
 }
 
+static bool takes_value(const struct jt_opt *o)
+{
+	return o->kind != JT_OPT_FLAG && o->kind != JT_OPT_SWITCH;
+}
+
 static const struct jt_opt *find_name(const struct jt_command *c, const char *name, size_t n)
 {
 	for (const struct jt_opt *o = options_of(c); o->name; o++)
 		if (strlen(o->name) == n && memcmp(o->name, name, n) == 0)
 			return o;
 	return NULL;
+}
+
+/* "no-NAME" of a switch. */
+static const struct jt_opt *find_negated(const struct jt_command *c, const char *name, size_t n)
+{
+	const struct jt_opt *o = NULL;
+
+	if (n > 3 && memcmp(name, "no-", 3) == 0)
+		o = find_name(c, name + 3, n - 3);
+	return o && o->kind == JT_OPT_SWITCH ? o : NULL;
 }
 
 static const struct jt_opt *find_letter(const struct jt_command *c, char letter)
@@ -105,6 +120,8 @@ static int set_option(const struct jt_command *c, const struct jt_opt *o, const 
 		                o->arg, text);
 	if (o->kind == JT_OPT_FLAG)
 		*(bool *)member = true;
+	else if (o->kind == JT_OPT_SWITCH)
+		*(bool *)member = strcmp(text, "yes") == 0;
 	else if (o->kind == JT_OPT_TEXT)
 		*(const char **)member = text;
 	else if (o->kind == JT_OPT_COUNT && !set_count(member, text))
@@ -144,9 +161,11 @@ static int take_argument(const struct jt_command *c, const struct jt_opt *o, con
                          struct cursor *at, const char **ret_text, struct jt_error *err)
 {
 	*ret_text = attached;
-	if (o->kind == JT_OPT_FLAG && attached)
+	if (!takes_value(o) && attached)
 		return jt__fail(err, JT_EINVAL, c->name, "'--%s' takes no value", o->name);
-	if (o->kind == JT_OPT_FLAG || attached)
+	if (o->kind == JT_OPT_SWITCH)
+		*ret_text = "yes";
+	if (!takes_value(o) || attached)
 		return JT_OK;
 	if (at->i + 1 >= at->argc)
 		return jt__fail(err, JT_EINVAL, c->name, "'--%s' needs a value: %s", o->name,
@@ -155,19 +174,22 @@ static int take_argument(const struct jt_command *c, const struct jt_opt *o, con
 	return JT_OK;
 }
 
-/* "--name", "--name=value", "--name value" */
+/* "--name", "--name=value", "--name value", "--no-name" */
 static int parse_long(const struct jt_command *c, struct cursor *at, void *args,
                       struct jt_error *err)
 {
 	const char *name = at->argv[at->i] + 2, *text;
 	size_t n = strcspn(name, "=");
 	const struct jt_opt *o = find_name(c, name, n);
+	const struct jt_opt *negated = o ? NULL : find_negated(c, name, n);
 	int status;
 
 	if (!o)
+		o = negated;
+	if (!o)
 		return fail_unknown(c, name, n, err);
 	status = take_argument(c, o, name[n] ? name + n + 1 : NULL, at, &text, err);
-	return status ? status : set_option(c, o, text, args, err);
+	return status ? status : set_option(c, o, negated ? "no" : text, args, err);
 }
 
 /* "-w value", "-wvalue", "-ab" */
@@ -181,11 +203,10 @@ static int parse_letters(const struct jt_command *c, struct cursor *at, void *ar
 
 		if (!o)
 			return jt__fail(err, JT_EINVAL, c->name, "unknown option '-%c'", *p);
-		status = take_argument(c, o, o->kind != JT_OPT_FLAG && p[1] ? p + 1 : NULL, at,
-		                       &text, err);
+		status = take_argument(c, o, takes_value(o) && p[1] ? p + 1 : NULL, at, &text, err);
 		if (!status)
 			status = set_option(c, o, text, args, err);
-		if (status || o->kind != JT_OPT_FLAG)
+		if (status || takes_value(o))
 			return status;
 	}
 	return JT_OK;
@@ -331,14 +352,19 @@ static void print_entry(const char *name, const char *meaning, FILE *to)
 	fputc('\n', to);
 }
 
+static const char *negation(const struct jt_opt *o)
+{
+	return o->kind == JT_OPT_SWITCH ? "[no-]" : "";
+}
+
 static void print_option(const struct jt_opt *o, FILE *to)
 {
 	char left[64], help[640];
 	const char *arg = o->arg ? o->arg : "";
 
-	snprintf(left, sizeof(left), "%c%c%s--%s%s%s", o->letter ? '-' : ' ',
-	         o->letter ? o->letter : ' ', o->letter ? ", " : "  ", o->name, *arg ? " " : "",
-	         arg);
+	snprintf(left, sizeof(left), "%c%c%s--%s%s%s%s", o->letter ? '-' : ' ',
+	         o->letter ? o->letter : ' ', o->letter ? ", " : "  ", negation(o), o->name,
+	         *arg ? " " : "", arg);
 	snprintf(help, sizeof(help), "%s%s%s%s%s", o->help, o->fallback ? " (default " : "",
 	         o->fallback ? o->fallback : "", o->fallback ? ")" : "",
 	         o->kind == JT_OPT_LIST ? "; may be repeated" : "");
@@ -423,7 +449,9 @@ static void scdoc_option(const struct jt_opt *o, FILE *to)
 	fputs("*", to);
 	if (o->letter)
 		fprintf(to, "-%c*, *", o->letter);
-	fprintf(to, "--%s*", o->name);
+	fputs("--", to);
+	jt__opt_print_scdoc(negation(o), to);
+	fprintf(to, "%s*", o->name);
 	if (o->arg) {
 		fputs(" _", to);
 		jt__opt_print_scdoc(o->arg, to);

@@ -10,6 +10,7 @@
 
 enum jt_opt_kind {
 	JT_OPT_FLAG,   /* bool */
+	JT_OPT_SWITCH, /* bool; --name or --no-name, "yes" or "no" by default */
 	JT_OPT_TEXT,   /* const char *, NULL when not given and without a default */
 	JT_OPT_COUNT,  /* uint64_t, JT_NONE when not given and without a default */
 	JT_OPT_NUMBER, /* double, NaN when not given and without a default */
@@ -26,7 +27,7 @@ struct jt_opt {
 	char letter;      /* 'w', given as -w; 0: none */
 	enum jt_opt_kind kind;
 	const char *arg; /* "FROM:TO"; "a|b|c": one of these; "KIND": a row of the command's list;
-	                    "FILE": completed as a path; NULL for a flag */
+	                    "FILE", "DIR": completed as a path; NULL for a flag and a switch */
 	const char *fallback;
 	size_t offset; /* of the member in the command's struct */
 	const char *help;

@@ -37,8 +37,10 @@ struct jt_demo_options jt__demo_defaults(void)
 		.model = "demo-llama-3.1-8b",
 		.node = { .arch = llama,
 		          .gpu = *jt__gpu_find("A10-24GB"),
-		          .max_seqs = 16,
-		          .max_batch_tokens = 512 },
+		          .sched = { .max_seqs = 16,
+		                     .max_batch_tokens = 512,
+		                     .chunked_prefill = true,
+		                     .reserve_prompt = true } },
 	};
 }
 
@@ -72,17 +74,18 @@ static void keep_truth(struct jt_demo_engine *e, struct jt_demo_task *a)
 
 static void begin_step(struct jt_demo_engine *e)
 {
-	struct jt_node_step step;
+	int status;
 
 	pthread_mutex_lock(&e->lock);
-	e->stepping = jt__node_step(e->node, jt__now_ns(), &step);
-	if (e->stepping) {
-		memcpy(e->events, step.events, step.n_events * sizeof(*e->events));
-		e->n_events = step.n_events;
-	}
+	status = jt__node_step(e->node, jt__now_ns(), &e->step);
 	pthread_mutex_unlock(&e->lock);
+	e->stepping = status > 0;
+	if (status < 0) {
+		log_error("no memory for a step: the engine stops");
+		jt__loop_stop(e->loop);
+	}
 	if (e->stepping)
-		set_timer(e, &e->step_timer, step.end_ns);
+		set_timer(e, &e->step_timer, e->step.end_ns);
 }
 
 /* A task whose client went during the step is no longer there. */
@@ -106,8 +109,8 @@ static void on_step_end(struct jt_timer *t)
 {
 	struct jt_demo_engine *e = jt_container_of(t, struct jt_demo_engine, step_timer);
 
-	for (size_t i = 0; i < e->n_events; i++)
-		pass_on(e, &e->events[i]);
+	for (size_t i = 0; i < e->step.n_events; i++)
+		pass_on(e, &e->step.events[i]);
 	begin_step(e);
 }
 
@@ -200,9 +203,8 @@ static int open_parts(struct jt_demo_engine *e, const char *listen, struct jt_er
 	int status;
 
 	so.listen = listen;
-	e->events = jt__alloc(e->o.max_seqs, sizeof(*e->events));
 	e->kept = jt__alloc(JT_DEMO_KEPT, sizeof(*e->kept));
-	if (!e->events || !e->kept)
+	if (!e->kept)
 		return jt__fail(err, JT_ENOMEM, "demo", "no memory for an engine");
 	if ((status = jt__node_new(&e->o, &e->node, err)) < 0 ||
 	    (status = jt__loop_new(&e->loop, err)) < 0 ||
@@ -247,7 +249,6 @@ void jt__demo_engine_stop(struct jt_demo_engine *e)
 	jt__loop_free(e->loop);
 	jt__node_free(e->node);
 	pthread_mutex_destroy(&e->lock);
-	jt__free(e->events);
 	jt__free(e->kept);
 	jt__free(e);
 }

@@ -40,8 +40,7 @@ struct jt_demo_engine {
 	struct jt_timer step_timer;
 	struct jt_timer sensor_timer;
 	bool stepping;
-	struct jt_node_event *events; /* of the step under way */
-	size_t n_events;
+	struct jt_node_step step; /* the one under way */
 	uint64_t last_id;
 	uint64_t n_requests;
 	uint64_t n_prompt_tokens;

@@ -25,8 +25,10 @@ static struct jt_node_options options(uint32_t max_seqs, uint32_t max_batch_toke
 {
 	return (struct jt_node_options){ .arch = arch,
 		                         .gpu = *jt__gpu_find("A100-SXM4-80GB"),
-		                         .max_seqs = max_seqs,
-		                         .max_batch_tokens = max_batch_tokens,
+		                         .sched = { .max_seqs = max_seqs,
+		                                    .max_batch_tokens = max_batch_tokens,
+		                                    .chunked_prefill = true,
+		                                    .reserve_prompt = true },
 		                         .begin_ns = START_NS };
 }
 
@@ -52,7 +54,7 @@ static uint64_t run(struct jt_node *n, uint64_t t_ns)
 {
 	struct jt_node_step step;
 
-	while (jt__node_step(n, t_ns, &step))
+	while (jt__node_step(n, t_ns, &step) > 0)
 		t_ns = step.end_ns;
 	return t_ns;
 }
@@ -72,7 +74,7 @@ static uint64_t random_load(struct jt_node *n, uint64_t seed)
 			                1 + (uint32_t)jt__rng_below(&rng, 60));
 		if (jt__rng_below(&rng, 10) == 0 && id > 0)
 			jt__node_cancel(n, jt__rng_below(&rng, id));
-		if (jt__node_step(n, t_ns, &step))
+		if (jt__node_step(n, t_ns, &step) > 0)
 			t_ns = step.end_ns;
 		else
 			t_ns += jt__rng_below(&rng, JT_NS_PER_S);
@@ -82,20 +84,30 @@ static uint64_t random_load(struct jt_node *n, uint64_t seed)
 
 static void requests_and_idle_add_up_to_the_nodes_energy(void)
 {
-	struct jt_node *n = node(8, 512);
-	uint64_t end_ns = random_load(n, 1);
-	double sum_j = jt__node_idle_j(n, end_ns), all_j = jt__node_energy_j(n, end_ns);
+	/* With all of the GPU's memory, and with so little that requests push each other out. */
+	for (uint64_t n_blocks = 0; n_blocks <= 200; n_blocks += 200) {
+		struct jt_node_options o = options(8, 512);
+		struct jt_node *n = NULL;
+		uint64_t end_ns, n_preempted = 0;
+		double sum_j, all_j;
 
-	for (uint64_t id = 0; id < N_RANDOM; id++) {
-		struct jt_node_truth t = truth_of(n, id);
+		o.sched.kv.n_blocks = n_blocks;
+		check(jt__node_new(&o, &n, NULL) == JT_OK);
+		end_ns = random_load(n, 1);
+		sum_j = jt__node_idle_j(n, end_ns);
+		all_j = jt__node_energy_j(n, end_ns);
+		for (uint64_t id = 0; id < N_RANDOM; id++) {
+			struct jt_node_truth t = truth_of(n, id);
 
-		sum_j += t.prefill_j + t.decode_j;
-		check(t.dynamic_j <= t.prefill_j + t.decode_j);
-		check(t.finished_ns != JT_NONE);
+			sum_j += t.prefill_j + t.decode_j;
+			n_preempted += t.n_preempted;
+			check(t.dynamic_j <= t.prefill_j + t.decode_j);
+			check(t.finished_ns != JT_NONE);
+		}
+		check(all_j > 1000 && (n_preempted > 0) == (n_blocks > 0));
+		check_near(sum_j, all_j, 1e-9 * all_j);
+		jt__node_free(n);
 	}
-	check(all_j > 1000);
-	check_near(sum_j, all_j, 1e-9 * all_j);
-	jt__node_free(n);
 }
 
 static void equal_calls_give_equal_results(void)
@@ -108,7 +120,8 @@ static void equal_calls_give_equal_results(void)
 	for (uint64_t id = 0; id < N_RANDOM; id++) {
 		struct jt_node_truth x = truth_of(a, id), y = truth_of(b, id);
 
-		check(memcmp(&x, &y, sizeof(x)) == 0);
+		check(memcmp(&x, &y, offsetof(struct jt_node_truth, n_preempted)) == 0);
+		check(x.n_preempted == y.n_preempted);
 	}
 	jt__node_free(a);
 	jt__node_free(b);
@@ -123,7 +136,7 @@ static void energy_never_falls_and_its_slope_is_the_power(void)
 
 	check(jt__node_energy_j(n, START_NS) == 0);
 	jt__node_submit(n, t_ns, 1, 1000, 20);
-	while (jt__node_step(n, t_ns, &step)) {
+	while (jt__node_step(n, t_ns, &step) > 0) {
 		double begin_j = jt__node_energy_j(n, step.begin_ns);
 		double end_j = jt__node_energy_j(n, step.end_ns);
 		uint64_t half_ns = (step.begin_ns + step.end_ns) / 2;
@@ -165,17 +178,17 @@ static void a_long_prompt_is_prefilled_in_chunks_beside_decoding(void)
 	uint64_t t_ns = START_NS;
 
 	jt__node_submit(n, t_ns, 1, 50, 20);
-	check(jt__node_step(n, t_ns, &s) && s.work.prefill_tokens == 50);
+	check(jt__node_step(n, t_ns, &s) == 1 && s.work.prefill_tokens == 50);
 	check(s.n_events == 1 && s.events[0].first && s.events[0].new_tokens == 1);
 	jt__node_submit(n, s.end_ns, 2, 150, 20);
-	check(jt__node_step(n, s.end_ns, &s));
+	check(jt__node_step(n, s.end_ns, &s) == 1);
 	check(s.work.decode_seqs == 1 && s.work.prefill_tokens == 99);
 	check(s.n_events == 2 && s.events[0].new_tokens == 1 && s.events[1].new_tokens == 0);
 	check(s.work.prefill_ctx_tokens == 99 * 50.0 && s.work.decode_ctx_tokens == 51);
-	check(jt__node_step(n, s.end_ns, &s));
+	check(jt__node_step(n, s.end_ns, &s) == 1);
 	check(s.work.decode_seqs == 1 && s.work.prefill_tokens == 51);
 	check(s.n_events == 2 && s.events[1].id == 2 && s.events[1].first);
-	check(jt__node_step(n, s.end_ns, &s) && s.work.decode_seqs == 2);
+	check(jt__node_step(n, s.end_ns, &s) == 1 && s.work.decode_seqs == 2);
 	check(s.work.decode_ctx_tokens == 53 + 151);
 	jt__node_free(n);
 }
@@ -186,8 +199,8 @@ static void a_request_in_the_future_is_not_started(void)
 	struct jt_node_step s;
 
 	jt__node_submit(n, START_NS + 1000, 1, 50, 1);
-	check(!jt__node_step(n, START_NS, &s));
-	check(jt__node_step(n, START_NS + 1000, &s) && s.begin_ns == START_NS + 1000);
+	check(jt__node_step(n, START_NS, &s) == 0);
+	check(jt__node_step(n, START_NS + 1000, &s) == 1 && s.begin_ns == START_NS + 1000);
 	jt__node_free(n);
 }
 
@@ -198,9 +211,9 @@ static void a_cancelled_prefill_stops_costing(void)
 	struct jt_node_truth t;
 
 	jt__node_submit(n, START_NS, 1, 1000, 20);
-	check(jt__node_step(n, START_NS, &s));
+	check(jt__node_step(n, START_NS, &s) == 1);
 	check(jt__node_cancel(n, 1) == JT_OK);
-	check(!jt__node_step(n, s.end_ns, &s));
+	check(jt__node_step(n, s.end_ns, &s) == 0);
 	t = truth_of(n, 1);
 	check_near(t.prefill_j, s.energy_j, 1e-9 * s.energy_j);
 	check(t.decode_j == 0 && t.output_tokens == 0 && t.first_ns == JT_NONE);
@@ -217,10 +230,10 @@ static void a_cancelled_decode_makes_room_for_the_next(void)
 	for (uint64_t id = 1; id <= 3; id++)
 		jt__node_submit(n, START_NS, id, 10, 20);
 	for (int i = 0; i < 5; i++)
-		check(jt__node_step(n, s.end_ns, &s));
+		check(jt__node_step(n, s.end_ns, &s) == 1);
 	check(jt__node_cancel(n, 1) == JT_OK && jt__node_cancel(n, 3) == JT_OK);
 	check(truth_of(n, 1).output_tokens == 5);
-	check(jt__node_step(n, s.end_ns, &s) && s.n_events == 1 && s.events[0].id == 2);
+	check(jt__node_step(n, s.end_ns, &s) == 1 && s.n_events == 1 && s.events[0].id == 2);
 	run(n, s.end_ns);
 	check(truth_of(n, 2).output_tokens == 20);
 	check(truth_of(n, 3).started_ns == JT_NONE && truth_of(n, 3).prefill_j == 0);
@@ -240,7 +253,7 @@ static double joules_per_token(uint32_t n_seqs)
 
 	for (uint64_t id = 0; id < n_seqs; id++)
 		jt__node_submit(n, START_NS, id, 100, 10);
-	check(jt__node_step(n, START_NS, &s) && jt__node_step(n, s.end_ns, &s));
+	check(jt__node_step(n, START_NS, &s) == 1 && jt__node_step(n, s.end_ns, &s) == 1);
 	check(s.n_events == n_seqs);
 	j = s.energy_j / n_seqs;
 	jt__node_free(n);
@@ -293,10 +306,9 @@ static void more_tokens_than_kv_memory_are_refused_or_wait(void)
 	jt__node_free(n);
 	o.gpu.mem_gb = 17;
 	check(jt__node_new(&o, &n, &err) == JT_EINVAL && strstr(err.message, "does not fit"));
-	o = options(4, 3);
-	check(jt__node_new(&o, &n, &err) == JT_EINVAL);
-	o = options(0, 3);
-	check(jt__node_new(&o, &n, &err) == JT_EINVAL);
+	o = options(4, 100);
+	o.sched.kv.n_blocks = UINT32_MAX;
+	check(jt__node_new(&o, &n, &err) == JT_EINVAL && strstr(err.message, "blocks"));
 }
 
 static void refuses_ids_twice_and_empty_requests(void)
@@ -335,7 +347,7 @@ static void survives_running_out_of_memory(void)
 	struct jt_node_options o = options(4, 100);
 	struct jt_node *n = NULL;
 	struct jt_node_step s;
-	int status = JT_ENOMEM;
+	int status = JT_ENOMEM, n_failed = 0;
 
 	for (uint64_t nth = 1; status == JT_ENOMEM; nth++) {
 		jt__alloc_fail_at(nth);
@@ -349,12 +361,21 @@ static void survives_running_out_of_memory(void)
 		jt__alloc_fail_at(2);
 		check(jt__node_submit(n, START_NS, id, 10, 1) == JT_OK);
 	}
-	/* Steps allocate nothing. */
-	jt__alloc_fail_at(1);
-	while (jt__node_step(n, START_NS, &s))
-		;
+	/* A step that found no memory has not been. */
+	status = 1;
+	for (uint64_t i = 0; status != 0; i++) {
+		double before_j = jt__node_energy_j(n, 2 * START_NS);
+
+		jt__alloc_fail_at(1 + i % 4);
+		status = jt__node_step(n, START_NS, &s);
+		if (status == JT_ENOMEM)
+			check(jt__node_energy_j(n, 2 * START_NS) == before_j);
+		n_failed += status == JT_ENOMEM;
+	}
 	jt__alloc_fail_at(0);
-	check(truth_of(n, 199).output_tokens == 1);
+	check(n_failed > 2);
+	for (uint64_t id = 0; id < 200; id++)
+		check(truth_of(n, id).output_tokens == 1);
 	jt__node_free(n);
 	jt__node_free(NULL);
 }

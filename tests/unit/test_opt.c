@@ -7,7 +7,7 @@
 #include "jouletap/record.h"
 
 struct args {
-	bool json, quiet;
+	bool json, quiet, colour;
 	const char *file, *policy;
 	uint64_t count;
 	double speed;
@@ -21,6 +21,7 @@ static const struct jt_opt options[] = {
 	{ "policy", 0, JT_OPT_TEXT, "equal|tokens", "equal", offsetof(struct args, policy), "how" },
 	{ "count", 'n', JT_OPT_COUNT, "N", NULL, offsetof(struct args, count), "how many" },
 	{ "speed", 0, JT_OPT_NUMBER, "X", "1.5", offsetof(struct args, speed), "how fast" },
+	{ "colour", 0, JT_OPT_SWITCH, NULL, "yes", offsetof(struct args, colour), "paint" },
 	{ "window", 'w', JT_OPT_LIST, "FROM:TO", NULL, offsetof(struct args, windows), "a part" },
 	JT_OPTS_END,
 };
@@ -83,6 +84,13 @@ static void letters_can_be_joined(void)
 	check_text(got.file, "name");
 }
 
+static void a_switch_goes_both_ways(void)
+{
+	check(parse("x") == JT_OK && got.colour);
+	check(parse("x --no-colour") == JT_OK && !got.colour);
+	check(parse("x --no-colour --colour") == JT_OK && got.colour && operands.n == 1);
+}
+
 static void two_dashes_end_the_options(void)
 {
 	check(parse("-j -- --quiet -") == JT_OK);
@@ -113,6 +121,8 @@ static const char *const wrong[][2] = {
 	{ "x --hepl", "unknown option '--hepl'; did you mean '--help'" },
 	{ "x -jz", "unknown option '-z'" },
 	{ "x --json=yes", "'--json' takes no value" },
+	{ "x --no-colour=yes", "'--colour' takes no value" },
+	{ "x --no-json", "unknown option '--no-json'; did you mean '--json'" },
 	{ "x --file", "'--file' needs a value: FILE" },
 	{ "x -n", "'--count' needs a value: N" },
 	{ "x -n -1", "'--count' must be a whole number, not '-1'" },
@@ -163,6 +173,7 @@ static void help_follows_from_the_table(void)
 	                 "      --policy equal|tokens    how (default equal)\n"
 	                 "  -n, --count N                how many\n"
 	                 "      --speed X                how fast (default 1.5)\n"
+	                 "      --[no-]colour            paint (default yes)\n"
 	                 "  -w, --window FROM:TO         a part; may be repeated\n"
 	                 "  -h, --help                   print this and exit\n"
 	                 "\nExamples:\n  jouletap try x\n"
@@ -261,6 +272,7 @@ int main(void)
 	test(what_is_not_given_has_its_default);
 	test(options_and_operands_come_in_any_order);
 	test(letters_can_be_joined);
+	test(a_switch_goes_both_ways);
 	test(two_dashes_end_the_options);
 	test(a_list_gathers_what_is_repeated);
 	test(each_mistake_is_told);
