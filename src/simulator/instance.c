@@ -153,7 +153,7 @@ int jt__inst_open(struct jt_sim *s, uint32_t i, struct jt_error *err)
 	status = jt__pricer_new(&po, &x->pricer, err);
 	if (status < 0)
 		return status;
-	x->n_slots = in->pp + 2;
+	x->n_slots = in->pp + 1;
 	x->flights = jt__alloc(x->n_slots, sizeof(*x->flights));
 	return x->flights ? JT_OK : jt__fail(err, JT_ENOMEM, "simulate", "no memory for batches");
 }

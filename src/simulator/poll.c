@@ -592,9 +592,9 @@ static bool begin_batch(struct jt_sim *s, struct jt_inst *x, bool first)
 
 	if (begin_ready(s, x, first))
 		return true;
-	if (x->n_flights >= x->in->pp + (!first && x->in->model->arch.n_experts))
+	if (x->n_flights >= x->in->pp)
 		return false;
-	if (first && x->n_flights < x->in->pp)
+	if (first)
 		b = jt__sched_form(x->sched, s->t_ns, &s->status);
 	if (s->status < 0 || (!b && !must_keep_step(s, x)))
 		return false;

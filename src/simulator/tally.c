@@ -7,6 +7,7 @@
 #define FIRST_BITS 10
 #define MAX_BITS 20
 #define AHEAD 12 /* places that are fetched into the cache before they are needed */
+#define SCATTER UINT64_C(0x9e3779b97f4a7c15)
 
 struct jt_tally_place {
 	uint64_t key;   /* the value without its last bits */
@@ -15,7 +16,7 @@ struct jt_tally_place {
 
 static uint64_t place_of(uint64_t key, uint32_t n_bits)
 {
-	return key * UINT64_C(0x9e3779b97f4a7c15) >> (64 - n_bits);
+	return key * SCATTER >> (64 - n_bits);
 }
 
 static uint64_t limit_of(uint32_t n_bits)
@@ -166,19 +167,25 @@ int jt__tally_quantiles(const struct jt_tally *t, const double *quantiles, size_
 	return JT_OK;
 }
 
+/*
+ * Places are visited in a scattered order: in their own, which is that of the hashes, they would
+ * fill a smaller table from its front and make one long row of it.
+ */
 int jt__tally_merge(struct jt_tally *t, const struct jt_tally *other)
 {
+	uint64_t n_places = other->n ? UINT64_C(1) << other->n_bits : 0;
 	int status = t->places || !other->n ? JT_OK : rehash(t, FIRST_BITS, 0);
 
 	if (status == JT_OK && other->shift > t->shift)
 		status = rehash(t, t->n_bits, other->shift - t->shift);
-	for (uint64_t i = 0; status == JT_OK && other->n && i < UINT64_C(1) << other->n_bits; i++) {
-		if (!other->places[i].count)
+	for (uint64_t i = 0; status == JT_OK && i < n_places; i++) {
+		const struct jt_tally_place *p = &other->places[i * SCATTER & (n_places - 1)];
+
+		if (!p->count)
 			continue;
 		status = make_room(t);
 		if (status == JT_OK)
-			count(t, other->places[i].key << other->shift >> t->shift,
-			      other->places[i].count);
+			count(t, p->key << other->shift >> t->shift, p->count);
 	}
 	if (status == JT_OK) {
 		t->n += other->n;

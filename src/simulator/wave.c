@@ -71,7 +71,8 @@ static int reserve(struct jt_wave *w, uint32_t n)
 	memset(weights + w->capacity, 0, (n - w->capacity) * sizeof(*weights));
 	w->weights_ns = weights;
 	if (!grow(&w->begin_ns, n) || !grow(&w->ready_ns, n) || !grow(&w->end_ns, n) ||
-	    !grow(&w->sent_ns, n) || !grow(&w->arrived_ns, n) || !grow(&w->t, n) || !grow(&w->comm, n))
+	    !grow(&w->sent_ns, n) || !grow(&w->arrived_ns, n) || !grow(&w->t, n) || !grow(&w->comm, n) ||
+	    !grow(&w->own, n))
 		return JT_ENOMEM;
 	w->capacity = n;
 	return JT_OK;
@@ -118,6 +119,7 @@ void jt__wave_fini(struct jt_wave *w)
 	jt__interleave_fini(&w->halves);
 	jt__free(w->t);
 	jt__free(w->comm);
+	jt__free(w->own);
 	*w = (struct jt_wave){ 0 };
 }
 
@@ -243,7 +245,7 @@ static const struct jt_op *next_op(struct cursor *c, const struct jt_work *work)
 static bool is_joint(const struct jt_wave *w, const struct jt_op *op)
 {
 	return (op->kind == JT_OP_GATHER || op->kind == JT_OP_SCATTER) &&
-	       (w->n_members > 1 || w->members[0].in->local_ep > 1);
+	       (w->n_members > 1 || w->members[0].in->tp > 1);
 }
 
 /* Ranks come to a collective when they are there and have sent all they had to send. */
@@ -301,7 +303,11 @@ static void local_op(struct jt_wave *w, const struct jt_member *m, const struct 
 			*t += op->ns;
 			break;
 		case JT_OP_EXPERTS:
-			*t += r < JT_MAX(m->in->local_ep, 1u) ? op->ns : 0;
+			if (r >= JT_MAX(m->in->local_ep, 1u))
+				continue;
+			if (op->n)
+				*t = JT_MAX(*t, w->weights_ns[first + r][op->first]);
+			*t += op->ns;
 			break;
 		case JT_OP_SEND_KV:
 			w->comm[first + r] = JT_MAX(*t, w->comm[first + r]) +
@@ -312,10 +318,11 @@ static void local_op(struct jt_wave *w, const struct jt_member *m, const struct 
 			*t = JT_MAX(*t, w->weights_ns[first + r][op->first]);
 			break;
 		case JT_OP_FETCH:
-			*t = watch ? w->weights_ns[first + r][op->first]
-			           : load(w, m->in, &work->loads[op->first], *t);
-			w->weights_ns[first + r][op->first] = *t;
-			break;
+			if (!watch)
+				w->weights_ns[first + r][op->first] =
+					load(w, m->in, &work->loads[op->first], *t);
+			jt__tell(watch, w->weights_ns[first + r][op->first]);
+			continue;
 		default:
 			break;
 		}
@@ -324,35 +331,44 @@ static void local_op(struct jt_wave *w, const struct jt_member *m, const struct 
 }
 
 /*
- * To or from the experts, over the ranks of a stage of all members: dimension 0 are the ranks of a
- * member, then come the members. A gather visits the dimensions in reverse with growing parts, a
- * scatter as they are with shrinking ones.
+ * To or from the experts, over the ranks of a stage: those of one member (dimension 0), and if there
+ * are more parts of the experts than these, over all members. A gather visits the dimensions in
+ * reverse with growing parts, a scatter as they are with shrinking ones. Only the first rank's
+ * experts wait for the gather, those of the others go on beside it: so the reference links them.
  */
 static void joint_op(struct jt_wave *w, const struct jt_op *op, uint32_t stage, struct jt_watch *watch)
 {
+	uint32_t all = w->n_members * w->n_ranks;
 	const struct jt_instance *in = w->members[0].in;
 	const struct jt_fabric *f = w->fabric;
-	uint32_t tp = in->local_ep > 1 ? in->tp : 1, n = w->n_members;
-	uint32_t first = stage * in->tp;
+	uint32_t first = stage * in->tp, n = w->n_members;
+	uint32_t outer = in->ep > in->tp ? n : 1;
 	bool gather = op->kind == JT_OP_GATHER;
 	enum jt_collective kind = gather ? JT_ALL_GATHER : JT_REDUCE_SCATTER;
-	uint64_t inner_bytes = gather ? op->bytes * n : op->bytes;
-	uint64_t outer_bytes = gather ? op->bytes : op->bytes / tp;
+	uint64_t inner_bytes = gather ? op->bytes * outer : op->bytes;
+	uint64_t outer_bytes = gather ? op->bytes : op->bytes / in->tp;
 
+	memcpy(w->own, w->t, all * sizeof(*w->own));
 	for (int turn = 0; turn < 2; turn++) {
 		if ((turn == 0) == gather) {
 			for (uint32_t r = 0; r < in->tp; r++)
 				collective(w, &f->dims[f->group_dim], kind, outer_bytes, first + r,
-				           w->n_ranks, n, watch);
+				           w->n_ranks, outer, watch);
 		} else {
 			for (uint32_t m = 0; m < n; m++)
 				collective(w, &f->dims[0], kind, inner_bytes,
-				           first + m * w->n_ranks, 1, tp, watch);
+				           first + m * w->n_ranks, 1, in->tp, watch);
 		}
 	}
 	for (uint32_t m = 0; m < n; m++) {
-		for (uint32_t r = 0; r < in->tp; r++)
-			jt__tell(watch, w->t[first + m * w->n_ranks + r]);
+		for (uint32_t r = 0; r < in->tp; r++) {
+			uint32_t i = first + m * w->n_ranks + r;
+
+			jt__tell(watch, w->t[i]);
+			w->comm[i] = JT_MAX(w->comm[i], w->t[i]);
+			if (gather && r > 0)
+				w->t[i] = w->own[i];
+		}
 	}
 }
 

@@ -54,7 +54,7 @@ struct jt_wave {
 	uint64_t *sent_ns;  /* the last message to the decode instance has arrived */
 	uint32_t n_known; /* stages whose ends are known */
 	/* scratch of the walk */
-	uint64_t *t, *comm;
+	uint64_t *t, *comm, *own;
 	struct jt_interleave halves;
 	uint32_t capacity;
 };

@@ -360,25 +360,26 @@ static void add_experts(struct build *b, const struct layer *l, int block)
 {
 	const struct jt_instance *in = b->p->in;
 	const struct jt_arch *a = &in->model->arch;
-	uint64_t f = element_bytes(in), tokens, experts, ns;
+	uint64_t f = element_bytes(in), tokens, experts;
 	struct jt_placement from = place_of(b->p, "moe", block);
+	struct jt_load load = { from, l->weight_bytes, .at_begin = false };
+	struct jt_op run = { .kind = JT_OP_EXPERTS };
 
 	share_experts(a, b->s->tokens, in->ep, &tokens, &experts);
+	if (tokens > 0 && (from.place != JT_PLACE_NPU || in->serving.local_offloading)) {
+		run.first = add_load(b->w, load);
+		run.n = 1;
+		add_op(b->w, b->ops, (struct jt_op){ JT_OP_FETCH, .first = run.first });
+		count_dram(b, from, l->weight_bytes * in->local_ep);
+	}
 	if (in->ep > 1)
 		add_message(b, JT_OP_GATHER,
 		            JT_MAX(b->s->tokens / in->ep, (uint64_t)1) *
 		                    (a->hidden_size + a->n_experts) * f);
 	if (tokens > 0) {
-		if (from.place != JT_PLACE_NPU || in->serving.local_offloading) {
-			struct jt_load load = { from, l->weight_bytes, .at_begin = false };
-
-			add_op(b->w, b->ops,
-			       (struct jt_op){ JT_OP_FETCH, .first = add_load(b->w, load) });
-			count_dram(b, from, l->weight_bytes * in->local_ep);
-		}
-		ns = jt__profile_moe_ns(b->p->o.profile, tokens, JT_MAX(experts, (uint64_t)1));
-		add_op(b->w, b->ops, (struct jt_op){ JT_OP_EXPERTS, .ns = ns });
-		b->w->effort.npu_ns += ns * b->times;
+		run.ns = jt__profile_moe_ns(b->p->o.profile, tokens, JT_MAX(experts, (uint64_t)1));
+		add_op(b->w, b->ops, run);
+		b->w->effort.npu_ns += run.ns * b->times;
 	}
 	if (in->ep > 1)
 		add_message(b, JT_OP_SCATTER, b->s->tokens * a->hidden_size * f);

@@ -24,10 +24,10 @@ enum jt_op_kind {
 	JT_OP_REDUCE,      /* all-reduce of bytes over the ranks of a stage */
 	JT_OP_SEND_KV,     /* bytes to the decode instance, alongside */
 	JT_OP_GATHER,      /* all-gather of a rank's bytes to where the experts are */
-	JT_OP_EXPERTS,     /* ns on the ranks that have some */
+	JT_OP_EXPERTS,     /* ns on the ranks that have some, with load number first if n is 1 */
 	JT_OP_SCATTER,     /* reduce-scatter of bytes from there */
 	JT_OP_WAIT,        /* for load number first, issued at the rank's begin */
-	JT_OP_FETCH,       /* load number first, issued now and waited for */
+	JT_OP_FETCH,       /* load number first, issued now, for the experts */
 	JT_OP_PIM,         /* attention of the decoding sequences, in memory */
 };
 
