@@ -404,9 +404,9 @@ static int simulate(struct run *r, struct jt_error *err)
 	return status;
 }
 
-static void tell_remarks(const struct run *r)
+static void tell_remarks(const char *remarks)
 {
-	for (const char *p = r->cluster->remarks; p && *p;) {
+	for (const char *p = remarks; p && *p;) {
 		size_t n = strcspn(p, "\n");
 
 		if (n)
@@ -433,7 +433,8 @@ static void begin(struct run *r)
 	if (r->compat && !a->json)
 		jt__compat_begin(&r->results, &r->input, stdout);
 	else
-		tell_remarks(r);
+		tell_remarks(r->cluster->remarks);
+	tell_remarks(jt__sim_remarks(r->sim));
 }
 
 static int print_json(const struct run *r)

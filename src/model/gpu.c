@@ -56,6 +56,8 @@ const struct jt_gpu jt__gpus[] = {
 	GPU("RTX-A6000-48GB",     "RTX A6000",            48,  768,  154.8, 300, IDLE(300)),
 	GPU("RTX-4090-24GB",      "RTX 4090",             24, 1008,  165,   450, IDLE(450)),
 	GPU("RTX-3090-24GB",      "RTX 3090",             24,  936,   71,   350, 127),
+	GPU("RTX-PRO-6000-96GB",  "RTX PRO 6000 Blackwell Workstation Edition", 96, 1792, 503.8, 600, IDLE(600)),
+	GPU("RTX-PRO-6000-Server-96GB", "RTX PRO 6000 Blackwell Server Edition", 96, 1597, 503.8, 600, IDLE(600)),
 	{ .name = NULL },
 };
 /* clang-format on */

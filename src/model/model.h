@@ -86,6 +86,13 @@ void jt__roofline(const struct jt_arch *a, const struct jt_gpu *g, const struct 
  */
 double jt__roofline_own_j(const struct jt_arch *a, const struct jt_gpu *g, double new_tokens,
                           double ctx_tokens);
+/* The same for many sequences: it is linear, so that these four do. */
+struct jt_own_rates {
+	double prefill_token_j, prefill_ctx_j; /* a token; a token of context that it attends to */
+	double decode_token_j, decode_ctx_j;
+};
+struct jt_own_rates jt__roofline_own_rates(const struct jt_arch *a, const struct jt_gpu *g);
+double jt__own_j(const struct jt_own_rates *r, double new_tokens, double ctx_tokens);
 /* The shared dynamic joules of a step of @n_tokens: reading the weights, launching it. */
 double jt__roofline_shared_j(const struct jt_arch *a, const struct jt_gpu *g, double n_tokens);
 

@@ -80,11 +80,18 @@ void jt__roofline(const struct jt_arch *a, const struct jt_gpu *g, const struct 
 	*ret_cost = c;
 }
 
+static double step_own_j(const struct jt_arch *a, const struct jt_gpu *g, struct jt_step s)
+{
+	struct jt_step_cost c = { 0 };
+
+	own_work(a, &s, &c);
+	return own_j(g, &s, &c);
+}
+
 double jt__roofline_own_j(const struct jt_arch *a, const struct jt_gpu *g, double new_tokens,
                           double ctx_tokens)
 {
 	struct jt_step s = { 0 };
-	struct jt_step_cost c = { 0 };
 
 	if (new_tokens > 1) {
 		s.prefill_tokens = new_tokens;
@@ -93,8 +100,23 @@ double jt__roofline_own_j(const struct jt_arch *a, const struct jt_gpu *g, doubl
 		s.decode_seqs = new_tokens;
 		s.decode_ctx_tokens = new_tokens * ctx_tokens;
 	}
-	own_work(a, &s, &c);
-	return own_j(g, &s, &c);
+	return step_own_j(a, g, s);
+}
+
+struct jt_own_rates jt__roofline_own_rates(const struct jt_arch *a, const struct jt_gpu *g)
+{
+	return (struct jt_own_rates){
+		.prefill_token_j = step_own_j(a, g, (struct jt_step){ .prefill_tokens = 1 }),
+		.prefill_ctx_j = step_own_j(a, g, (struct jt_step){ .prefill_ctx_tokens = 1 }),
+		.decode_token_j = step_own_j(a, g, (struct jt_step){ .decode_seqs = 1 }),
+		.decode_ctx_j = step_own_j(a, g, (struct jt_step){ .decode_ctx_tokens = 1 }),
+	};
+}
+
+double jt__own_j(const struct jt_own_rates *r, double new_tokens, double ctx_tokens)
+{
+	return new_tokens * (new_tokens > 1 ? r->prefill_token_j + ctx_tokens * r->prefill_ctx_j
+	                                    : r->decode_token_j + ctx_tokens * r->decode_ctx_j);
 }
 
 double jt__roofline_shared_j(const struct jt_arch *a, const struct jt_gpu *g, double n_tokens)

@@ -17,6 +17,33 @@ void jt__inst_stir(struct jt_inst *x)
 	x->first_quiet = x->last_quiet = false;
 }
 
+/* What stands in for a profile that is not there: the other type of 16 bits takes as long. */
+static enum jt_dtype stand_in(enum jt_dtype t)
+{
+	return t == JT_FLOAT16 ? JT_BFLOAT16 : t == JT_BFLOAT16 ? JT_FLOAT16 : JT_DTYPE_NONE;
+}
+
+static int load_profile(struct jt_sim *s, const struct jt_instance *in,
+                        struct jt_profile_where *where, struct jt_profile **ret_profile,
+                        struct jt_error *err)
+{
+	enum jt_dtype other = stand_in(in->serving.dtype);
+	struct jt_error of_other;
+	char variant[16];
+	int status = jt__profile_load(where, ret_profile, err);
+
+	if (status != JT_ENOENT || other == JT_DTYPE_NONE)
+		return status;
+	jt__dtype_variant(other, in->serving.kv_fp8, variant);
+	where->variant = variant;
+	if (jt__profile_load(where, ret_profile, &of_other) < 0)
+		return status;
+	jt__buf_printf(&s->remarks, "no profile of '%s' on %s for %s: that for %s stands in\n",
+	               in->model->name, in->hardware, jt__dtype_name(in->serving.dtype),
+	               jt__dtype_name(other));
+	return JT_OK;
+}
+
 /* Instances with the same layers share a profile. */
 static int open_profile(struct jt_sim *s, struct jt_inst *x, struct jt_error *err)
 {
@@ -41,10 +68,13 @@ static int open_profile(struct jt_sim *s, struct jt_inst *x, struct jt_error *er
 		}
 	}
 	jt__dtype_variant(in->serving.dtype, in->serving.kv_fp8, variant);
-	status = jt__profile_load(&where, &x->profile, err);
-	if (status == JT_OK)
-		s->profiles[s->n_profiles++] = x->profile;
-	return status;
+	status = load_profile(s, in, &where, &x->profile, err);
+	if (status < 0)
+		return status;
+	s->profiles[s->n_profiles++] = x->profile;
+	if (x->profile->remarks)
+		jt__buf_printf(&s->remarks, "%s\n", x->profile->remarks);
+	return JT_OK;
 }
 
 static uint64_t cluster_kv_bytes_per_token(const struct jt_instance *in)
@@ -123,6 +153,17 @@ static int open_sched(struct jt_sim *s, struct jt_inst *x, struct jt_error *err)
 	return jt__sched_new(&o, &x->sched, err);
 }
 
+static bool is_first_member(const struct jt_sim *s, uint32_t i)
+{
+	const struct jt_instance *all = s->cluster->instances;
+
+	for (uint32_t k = 0; k < i && all[i].dp_group >= 0; k++) {
+		if (all[k].dp_group == all[i].dp_group)
+			return false;
+	}
+	return true;
+}
+
 int jt__inst_open(struct jt_sim *s, uint32_t i, struct jt_error *err)
 {
 	struct jt_inst *x = &s->insts[i];
@@ -131,6 +172,10 @@ int jt__inst_open(struct jt_sim *s, uint32_t i, struct jt_error *err)
 	struct jt_pricer_options po = { .in = in,
 		                        .node = &s->cluster->nodes[in->node],
 		                        .exact_skew = s->o.quirks.exact_skew,
+		                        .round_robin = s->o.experts == JT_EXPERTS_RR &&
+		                                       s->o.quirks.first_experts,
+		                        .random = s->o.experts == JT_EXPERTS_RAND,
+		                        .first_member = is_first_member(s, i),
 		                        .cpu_bytes_per_ns = cpu->bytes_per_ns,
 		                        .cpu_latency_ns = cpu->latency_ns };
 	int status;
@@ -147,6 +192,7 @@ int jt__inst_open(struct jt_sim *s, uint32_t i, struct jt_error *err)
 		                in->dp_group >= 0 ? "inside of a 'dp_group'"
 		                                  : "where only prefill is done");
 	x->weight_bytes = jt__rank_weight_bytes(in);
+	jt__share_open(x);
 	if ((status = open_profile(s, x, err)) < 0 || (status = open_sched(s, x, err)) < 0)
 		return status;
 	po.profile = x->profile;

@@ -2,6 +2,7 @@
 #ifndef JT_INSTANCE_H
 #define JT_INSTANCE_H
 /* What sim.c (the clock), poll.c (what happens at an instant) and instance.c share. Private. */
+#include "base/buf.h"
 #include "model/sched.h"
 #include "simulator/arrivals.h"
 #include "simulator/power.h"
@@ -55,6 +56,8 @@ struct jt_inst {
 	struct jt_sched *sched;
 	struct jt_kv_pool *lower; /* its own; NULL: none or shared */
 	uint64_t weight_bytes;
+	const struct jt_gpu *gpu;      /* its hardware's, or one that stands in, for shares of joules */
+	struct jt_own_rates own_rates; /* on it */
 	/* In the order in which they were formed; a ring of pp + 1. */
 	struct jt_flight *flights;
 	uint32_t n_slots, first_flight, n_flights;
@@ -69,7 +72,8 @@ struct jt_inst {
 	uint32_t *prompts, *tokens, *order;
 	uint8_t *half;
 	uint32_t scratch_capacity;
-	struct jt_work asked; /* scratch of jt__sim_price() */
+	struct jt_shape supposed; /* of jt__sim_suppose() */
+	struct jt_work asked;     /* scratch of jt__sim_supposed_j() */
 };
 
 struct jt_sim {
@@ -103,6 +107,7 @@ struct jt_sim {
 	uint64_t began_now_ns; /* ranks that began at this instant have events at it */
 	struct jt_sim_totals totals;
 	uint32_t rng_state;
+	struct jt_buf remarks;
 	struct jt_error *err;
 	int status;
 };
@@ -127,7 +132,9 @@ int jt__request_token(struct jt_request *r, uint64_t t_ns);
 /* poll.c */
 void jt__poll(struct jt_sim *s, struct jt_inst *x, bool first);
 
-/* share.c: gives the sequences of a batch that is over their parts of its joules. */
+/* share.c: what the shares of an instance's sequences go by. */
+void jt__share_open(struct jt_inst *x);
+/* Gives the sequences of a batch that is over their parts of its joules. */
 void jt__share_out(const struct jt_sim *s, const struct jt_inst *x, const struct jt_flight *f,
                    double dynamic_j);
 

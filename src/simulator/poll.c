@@ -20,6 +20,14 @@ static void fail(struct jt_sim *s, int status)
 
 /* -- standby -- */
 
+/* NPUs that are: the reference forgets that later stages may be at work when the first is not. */
+static uint32_t in_standby(const struct jt_sim *s, const struct jt_inst *x)
+{
+	uint32_t busy = s->o.quirks.stage_standby ? 0 : x->n_flights * x->in->tp;
+
+	return x->in->n_npus - JT_MIN(busy, x->in->n_npus);
+}
+
 /*
  * The reference adds the time since the last poll, but not more than is left of standby at this
  * one: so the last bit before its end is lost. Polls between which nothing happened are not made
@@ -34,13 +42,16 @@ static void count_standby(struct jt_sim *s, struct jt_inst *x)
 
 	since_last_ns = s->t_ns - x->standby_to_ns;
 	x->standby_to_ns = s->t_ns;
-	if (since_idle_ns <= since_last_ns)
+	if (!s->o.quirks.idle_grid)
+		part_s = fmin(idle_s, limit_s) -
+		         fmin(idle_s - fmin((double)since_last_ns * 1e-9, idle_s), limit_s);
+	else if (since_idle_ns <= since_last_ns)
 		part_s = fmin(idle_s, limit_s);
 	else if (idle_s + DENSE_NS * 1e-9 < limit_s)
 		part_s = (double)since_last_ns * 1e-9;
 	else
 		part_s = fmin((double)since_last_ns * 1e-9, fmax(limit_s - idle_s, 0));
-	jt__book_standby(e, x->in, part_s);
+	jt__book_standby(e, x->in, part_s, in_standby(s, x));
 }
 
 /* -- the end of a batch -- */
@@ -456,25 +467,30 @@ static uint64_t tokens_of(const struct jt_flight *f)
 	return f->batch ? f->batch->n_tokens : 1;
 }
 
-int jt__sim_price(struct jt_sim *s, uint32_t instance, const uint32_t *new_tokens,
-                  const uint32_t *kv_tokens, uint32_t n, double *ret_dynamic_j,
-                  uint64_t *ret_layers_ns)
+void jt__sim_suppose_none(struct jt_sim *s, uint32_t instance)
+{
+	s->insts[instance].supposed = (struct jt_shape){ 0 };
+}
+
+void jt__sim_suppose(struct jt_sim *s, uint32_t instance, uint32_t new_tokens, uint32_t kv_tokens)
 {
 	struct jt_inst *x = &s->insts[instance];
-	struct jt_shape shape = { 0 };
+	struct jt_batch_item item = { .new_tokens = new_tokens, .kv_tokens = kv_tokens };
+
+	add_item(&x->supposed, &item);
+	if (x->in->role == JT_ROLE_PREFILL)
+		x->supposed.kv_send_tokens = x->supposed.tokens;
+}
+
+int jt__sim_supposed_j(struct jt_sim *s, uint32_t instance, double *ret_dynamic_j)
+{
+	struct jt_inst *x = &s->insts[instance];
 	struct jt_batch_joules j;
 
-	for (uint32_t i = 0; i < n; i++) {
-		struct jt_batch_item item = { .new_tokens = new_tokens[i],
-			                      .kv_tokens = kv_tokens[i] };
-
-		add_item(&shape, &item);
-	}
-	if (jt__price(x->pricer, &shape, &x->asked) < 0)
+	if (jt__price(x->pricer, &x->supposed, &x->asked) < 0)
 		return JT_ENOMEM;
 	j = jt__batch_joules(&s->nodes[x->in->node], x->in, &x->asked.effort);
 	*ret_dynamic_j = sum_j(&j);
-	*ret_layers_ns = x->asked.effort.npu_ns;
 	return JT_OK;
 }
 

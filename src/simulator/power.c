@@ -78,10 +78,11 @@ void jt__book(struct jt_node_energy *e, const struct jt_batch_joules *j, double 
 	e->active_j += j->by[JT_C_NPU] * part;
 }
 
-void jt__book_standby(struct jt_node_energy *e, const struct jt_instance *in, double seconds)
+void jt__book_standby(struct jt_node_energy *e, const struct jt_instance *in, double seconds,
+                      uint32_t n_npus)
 {
 	const struct jt_npu_power *npu = npu_power(e->node, in->hardware);
-	double j = (npu->standby_w - npu->idle_w) * seconds * in->n_npus;
+	double j = (npu->standby_w - npu->idle_w) * seconds * n_npus;
 
 	e->net_j[JT_C_NPU] += j;
 	e->standby_j += j;

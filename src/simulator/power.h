@@ -28,8 +28,9 @@ struct jt_batch_joules jt__batch_joules(const struct jt_node_energy *e, const st
                                         const struct jt_effort *effort);
 /* Books @part of it: 1, or -0.3 for what of a batch has not happened yet. */
 void jt__book(struct jt_node_energy *e, const struct jt_batch_joules *j, double part);
-/* @ns of one NPU of @in in standby. */
-void jt__book_standby(struct jt_node_energy *e, const struct jt_instance *in, double seconds);
+/* So many NPUs of @in in standby. */
+void jt__book_standby(struct jt_node_energy *e, const struct jt_instance *in, double seconds,
+                      uint32_t n_npus);
 double jt__node_idle_w(const struct jt_node_energy *e, const struct jt_instance *in); /* all its NPUs */
 double jt__standby_s(const struct jt_node_energy *e, const struct jt_instance *in); /* its limit */
 

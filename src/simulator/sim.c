@@ -15,6 +15,7 @@
 
 #define IDLE_STEP_NS JT_NS_PER_MS
 #define GIB_PER_S_IN_BYTES_PER_NS 1.073741824
+#define MAX_REMARKS_BYTES (1u << 20)
 #define STANDBY_MARGIN_NS (20 * JT_NS_PER_MS)
 
 /* -- opening -- */
@@ -122,12 +123,14 @@ int jt__sim_new(const struct jt_cluster *c, struct jt_workload *w, const struct 
 	s->arrivals.workload = w;
 	s->interval_ns = o->log_interval_s * 1e9;
 	s->began_now_ns = JT_NONE;
+	jt__buf_init(&s->remarks, MAX_REMARKS_BYTES);
 	s->totals.has_power = c->nodes[0].has_power;
 	open_links(s);
 	if (open_tables(s) < 0)
 		status = jt__fail(err, JT_ENOMEM, "simulate", "no memory for a simulation");
 	for (uint32_t i = 0; i < c->n_instances && status == JT_OK; i++)
 		status = jt__inst_open(s, i, err);
+	jt__buf_append(&s->remarks, "", 1);
 	if (status < 0) {
 		jt__sim_free(s);
 		return status;
@@ -170,6 +173,7 @@ void jt__sim_free(struct jt_sim *s)
 	}
 	free_requests(s->requests);
 	jt__arrivals_fini(&s->arrivals);
+	jt__buf_fini(&s->remarks);
 	jt__free(s->insts);
 	jt__free(s->profiles);
 	jt__free(s->nodes);
@@ -238,6 +242,8 @@ static uint64_t next_event_ns(const struct jt_sim *s, uint64_t from_ns)
 	uint64_t t_ns = JT_NONE;
 	bool under_way = false;
 
+	if (!s->o.quirks.idle_grid)
+		return from_ns;
 	if (s->began_now_ns != s->t_ns)
 		from_ns = JT_MAX(from_ns, s->t_ns + 1);
 	for (struct jt_wave_slot *w = s->waves; w; w = w->next) {
@@ -251,8 +257,6 @@ static uint64_t next_event_ns(const struct jt_sim *s, uint64_t from_ns)
 	}
 	if (under_way && t_ns != JT_NONE)
 		return t_ns;
-	if (!s->o.quirks.idle_grid)
-		return from_ns;
 	return s->t_ns + IDLE_STEP_NS *
 	                         JT_MAX((from_ns - s->t_ns + IDLE_STEP_NS - 1) / IDLE_STEP_NS,
 	                                (uint64_t)1);
@@ -264,7 +268,7 @@ static uint64_t standby_watch_ns(const struct jt_sim *s, const struct jt_inst *x
 	double limit_s = jt__standby_s(&s->nodes[x->in->node], x->in);
 	uint64_t limit_ns = jt__whole(limit_s * 1e9), since_ns = s->t_ns - x->idle_since_ns;
 
-	if (!s->totals.has_power || !x->idle || since_ns >= limit_ns)
+	if (!s->o.quirks.idle_grid || !s->totals.has_power || !x->idle || since_ns >= limit_ns)
 		return JT_NONE;
 	if (limit_ns - since_ns <= STANDBY_MARGIN_NS)
 		return s->t_ns + 1;
@@ -357,6 +361,11 @@ int jt__sim_run(struct jt_sim *s, uint64_t n_batches, struct jt_error *err)
 }
 
 /* -- questions -- */
+
+const char *jt__sim_remarks(const struct jt_sim *s)
+{
+	return jt__buf_bytes(&s->remarks);
+}
 
 void jt__sim_totals(const struct jt_sim *s, struct jt_sim_totals *ret_totals)
 {

@@ -17,14 +17,15 @@ enum jt_prefix_store { JT_PREFIX_NONE, JT_PREFIX_CPU, JT_PREFIX_CXL };
 /* What the reference does that a machine would not: each can be switched by itself. */
 /* clang-format off */
 #define JT_QUIRKS(X)                                                                                \
-	X(idle_grid,      "idle-grid",      "an idle instance looks for work every millisecond only")   \
+	X(idle_grid,      "idle-grid",      "who is idle looks for work only when something ends, else every ms")   \
 	X(early_booking,  "early-booking",  "a batch's energy is booked when it is formed")             \
 	X(stage_standby,  "stage-standby",  "an idle first pipeline stage puts all stages in standby")  \
 	X(stage_bytes,    "stage-bytes",    "a byte for each element passed between pipeline stages")   \
 	X(one_rank_links, "one-rank-links", "a collective's link energy is one rank's")                 \
 	X(exact_skew,     "exact-skew",     "uneven contexts count only at profiled prefill sizes")     \
 	X(cxl_in_dram,    "cxl-in-dram",    "CXL traffic is billed as the node's DRAM")                 \
-	X(twice_kv,       "twice-kv",       "the KV of a prefill/decode hand-over is billed twice")
+	X(twice_kv,       "twice-kv",       "the KV of a prefill/decode hand-over is billed twice")           \
+	X(first_experts,  "first-experts",  "experts in round robin: every token goes to the first of them")
 /* clang-format on */
 struct jt_quirks {
 #define X(name, option, what) bool name;
@@ -123,6 +124,9 @@ int jt__sim_new(const struct jt_cluster *c, struct jt_workload *w, const struct 
                 const struct jt_sim_observer *ob, struct jt_sim **ret_sim, struct jt_error *err);
 void jt__sim_free(struct jt_sim *s); /* accepts NULL */
 
+/* Remarks on what it was opened with, one a line; "" for none. As long as @s. */
+const char *jt__sim_remarks(const struct jt_sim *s);
+
 /*
  * Runs for about @n_batches batches. Returns 1 while there is more to do, 0 at the end, or a status
  * below 0 (JT_ELIMIT: a request cannot fit; JT_ENOMEM).
@@ -130,12 +134,12 @@ void jt__sim_free(struct jt_sim *s); /* accepts NULL */
 int jt__sim_run(struct jt_sim *s, uint64_t n_batches, struct jt_error *err);
 
 /*
- * What a batch of @n sequences alone would cost an instance above the base, and how long it would
- * take: @new_tokens and @kv_tokens of each, as in jt_batch_item. Nothing is booked. JT_ENOMEM.
+ * A batch of an instance that is only thought of, sequence by sequence as in jt_batch_item, and what
+ * it would cost above the base. Nothing is booked. JT_ENOMEM.
  */
-int jt__sim_price(struct jt_sim *s, uint32_t instance, const uint32_t *new_tokens,
-                  const uint32_t *kv_tokens, uint32_t n, double *ret_dynamic_j,
-                  uint64_t *ret_layers_ns);
+void jt__sim_suppose_none(struct jt_sim *s, uint32_t instance);
+void jt__sim_suppose(struct jt_sim *s, uint32_t instance, uint32_t new_tokens, uint32_t kv_tokens);
+int jt__sim_supposed_j(struct jt_sim *s, uint32_t instance, double *ret_dynamic_j);
 
 struct jt_sim_totals {
 	uint64_t t_ns;

@@ -232,13 +232,16 @@ static int read_ids(struct reader *r, uint32_t *out, uint32_t *ret_n)
 		if (out)
 			out[n] = id;
 		n++;
-		if (take(r, ','))
-			continue;
-		if (!take(r, ']'))
-			return JT_EINVAL;
-		*ret_n = n;
-		return JT_OK;
+		/* As Python writes it, looked at first: nearly all of a trace are such lists. */
+		if (r->end - r->p > 2 && r->p[0] == ',' && r->p[1] == ' ' && r->p[2] > ' ')
+			r->p += 2;
+		else if (!take(r, ','))
+			break;
 	}
+	if (!take(r, ']'))
+		return JT_EINVAL;
+	*ret_n = n;
+	return JT_OK;
 }
 
 /* @ret_ids: where the list begins; NULL for null. */

@@ -303,9 +303,9 @@ static void local_op(struct jt_wave *w, const struct jt_member *m, const struct 
 			*t += op->ns;
 			break;
 		case JT_OP_EXPERTS:
-			if (r >= JT_MAX(m->in->local_ep, 1u))
+			if (r >= op->n)
 				continue;
-			if (op->n)
+			if (op->first != UINT32_MAX)
 				*t = JT_MAX(*t, w->weights_ns[first + r][op->first]);
 			*t += op->ns;
 			break;

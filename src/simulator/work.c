@@ -343,17 +343,31 @@ static void add_message(struct build *b, enum jt_op_kind kind, uint64_t bytes)
 	b->w->effort.all_link_bytes += moved * ranks * (double)b->times;
 }
 
-/* Pairs of token and expert, spread evenly: what one rank has to do. */
-static void share_experts(const struct jt_arch *a, uint64_t tokens, uint32_t ep, uint64_t *ret_tokens,
-                          uint64_t *ret_experts)
+/*
+ * Pairs of token and expert, spread evenly: what one rank has to do. At random, an expert is left out
+ * by a token with probability 1 - k / experts; counted is how many are not left out by all.
+ */
+static void share_experts(const struct jt_pricer *p, uint64_t tokens, uint64_t *ret_tokens,
+                          uint64_t *ret_experts, uint32_t *ret_ranks)
 {
-	double k = a->experts_per_tok, pairs = (double)tokens * k / ep;
+	const struct jt_arch *a = &p->in->model->arch;
+	uint32_t ep = p->in->ep;
+	double k = a->experts_per_tok, pairs = (double)tokens * k / ep, mine = a->n_experts / ep;
 	double missed = 1; /* no expert of this rank is among a token's k */
+
+	if (p->o.round_robin) {
+		*ret_tokens = p->o.first_member ? tokens : 0;
+		*ret_experts = JT_MIN(a->experts_per_tok, a->n_experts / ep);
+		*ret_ranks = 1;
+		return;
+	}
 
 	for (uint32_t i = 0; i < a->experts_per_tok; i++)
 		missed *= (double)(ep - 1) / ep;
 	*ret_tokens = (uint64_t)nearbyint((double)tokens * (1 - missed));
-	*ret_experts = JT_MIN((uint64_t)nearbyint(pairs), (uint64_t)(a->n_experts / ep));
+	if (p->o.random)
+		pairs = mine * (1 - pow(1 - k / a->n_experts, (double)tokens));
+	*ret_experts = (uint64_t)nearbyint(fmin(pairs, mine));
 }
 
 static void add_experts(struct build *b, const struct layer *l, int block)
@@ -363,12 +377,13 @@ static void add_experts(struct build *b, const struct layer *l, int block)
 	uint64_t f = element_bytes(in), tokens, experts;
 	struct jt_placement from = place_of(b->p, "moe", block);
 	struct jt_load load = { from, l->weight_bytes, .at_begin = false };
-	struct jt_op run = { .kind = JT_OP_EXPERTS };
+	struct jt_op run = { .kind = JT_OP_EXPERTS,
+		             .first = UINT32_MAX,
+		             .n = JT_MAX(in->local_ep, 1u) };
 
-	share_experts(a, b->s->tokens, in->ep, &tokens, &experts);
+	share_experts(b->p, b->s->tokens, &tokens, &experts, &run.n);
 	if (tokens > 0 && (from.place != JT_PLACE_NPU || in->serving.local_offloading)) {
 		run.first = add_load(b->w, load);
-		run.n = 1;
 		add_op(b->w, b->ops, (struct jt_op){ JT_OP_FETCH, .first = run.first });
 		count_dram(b, from, l->weight_bytes * in->local_ep);
 	}

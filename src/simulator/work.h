@@ -24,7 +24,7 @@ enum jt_op_kind {
 	JT_OP_REDUCE,      /* all-reduce of bytes over the ranks of a stage */
 	JT_OP_SEND_KV,     /* bytes to the decode instance, alongside */
 	JT_OP_GATHER,      /* all-gather of a rank's bytes to where the experts are */
-	JT_OP_EXPERTS,     /* ns on the ranks that have some, with load number first if n is 1 */
+	JT_OP_EXPERTS,     /* ns on the first n ranks, behind load number first (UINT32_MAX: none) */
 	JT_OP_SCATTER,     /* reduce-scatter of bytes from there */
 	JT_OP_WAIT,        /* for load number first, issued at the rank's begin */
 	JT_OP_FETCH,       /* load number first, issued now, for the experts */
@@ -88,6 +88,9 @@ struct jt_pricer_options {
 	const struct jt_cluster_node *node; /* of the instance */
 	const struct jt_profile *profile;
 	bool exact_skew;
+	bool round_robin;  /* experts get tokens in turn: the reference gives all to the first ones */
+	bool random;       /* or at random; else evenly */
+	bool first_member; /* of its group: has the first experts */
 	double cpu_bytes_per_ns; /* of the node's memory, for operations in it */
 	uint64_t cpu_latency_ns;
 };
