@@ -57,7 +57,7 @@ struct load {
 
 struct server {
 	const char *name;
-	const char *cluster; /* below configs/cluster/ */
+	const char *cluster; /* in this repository */
 	const char *gpu;     /* in our table */
 	double speed;        /* its loads come so many times as fast */
 	bool bundled;        /* its profile comes with jouletap */
@@ -125,7 +125,7 @@ void node_over(struct run *r);
 
 /* ---- judge.c ---- */
 
-void judge(struct run *r, enum truth truth, uint64_t seed); /* the methods that are not told */
+void judge(struct run *r, enum truth truth); /* the methods that are not told */
 
 struct verdict { /* relative; weighted: Σ |estimate - truth| / Σ truth */
 	double median, p95, weighted;

@@ -24,9 +24,9 @@ const struct load loads[] = {
 const size_t n_loads = JT_ARRAY_LEN(loads);
 
 const struct server servers[] = {
-	{ "RTX PRO 6000, Llama-3.1-8B",   "single_node_power_instance.json",        "RTX-PRO-6000-Server-96GB", 1,   true },
-	{ "RTX PRO 6000, Qwen3-30B-A3B",  "single_node_moe_single_instance.json",   "RTX-PRO-6000-Server-96GB", 1,   false },
-	{ "RTX 4090, Llama-3.1-8B",       "rtx4090_single_instance.json",           "RTX-4090-24GB",            0.5, false },
+	{ "RTX PRO 6000, Llama-3.1-8B",   "data/simulator/configs/cluster/single_node_power_instance.json",                  "RTX-PRO-6000-Server-96GB", 1,   true },
+	{ "RTX PRO 6000, Qwen3-30B-A3B",  "bench/attribution/qwen3-moe.json",  "RTX-PRO-6000-Server-96GB", 1,   false },
+	{ "RTX 4090, Llama-3.1-8B",       "bench/attribution/rtx4090.json",  "RTX-4090-24GB",            0.5, false },
 };
 const size_t n_servers = JT_ARRAY_LEN(servers);
 /* clang-format on */

@@ -2,8 +2,8 @@
 /*
  * placement: { default, blocks: [{ blocks: "0-3,7", … }], layers: { name: … } }, each with weights,
  * kv_loc and kv_evict_loc. A layer's own rule comes before its block's, that before the default;
- * what a layer's rule leaves open is the default's, whatever the block says. The two KV places are
- * checked and have no effect, as in the reference.
+ * what a layer's rule leaves open is the default's, whatever the block says. Of the two KV places only
+ * the default's kv_evict_loc has an effect: where KV is recalled from; the others are checked.
  */
 #include <ctype.h>
 #include <stdio.h>
@@ -59,17 +59,19 @@ static int parse_place(const struct jt_cluster *c, const struct jt_value *v,
 	return JT_OK;
 }
 
-/* @weights stays as it is where the rule does not say. */
+/* @weights and @kv_evict stay as they are where the rule does not say. */
 static int parse_rule(const struct jt_cluster *c, const struct jt_value *rule,
-                      const struct jt_field *fields, struct jt_placement *weights)
+                      const struct jt_field *fields, struct jt_placement *weights,
+                      struct jt_placement *kv_evict)
 {
-	struct jt_placement unused;
+	struct jt_placement kv;
+	struct jt_placement *const places[] = { weights, &kv, kv_evict };
 	int status = jt__value_fields(rule, fields, NULL);
 
-	for (size_t i = 0; !status && i + 1 < JT_ARRAY_LEN(rule_fields); i++) {
+	for (size_t i = 0; !status && i < JT_ARRAY_LEN(places); i++) {
 		struct jt_value v = jt__value_get(rule, rule_fields[i].key);
 
-		status = parse_place(c, &v, i == 0 ? weights : &unused);
+		status = parse_place(c, &v, places[i]);
 	}
 	return status;
 }
@@ -125,8 +127,8 @@ static int parse_blocks(const struct jt_cluster *c, const struct jt_value *list,
 	for (size_t i = 0; i < json_array_size(list->json); i++) {
 		struct jt_value rule = jt__value_item(list, i);
 		struct jt_value blocks = jt__value_get(&rule, "blocks");
-		struct jt_placement weights;
-		int status = parse_rule(c, &rule, block_fields, &weights);
+		struct jt_placement weights, unused;
+		int status = parse_rule(c, &rule, block_fields, &weights, &unused);
 
 		if (status)
 			return status;
@@ -164,10 +166,10 @@ static int parse_layers(const struct jt_cluster *c, const struct jt_value *objec
 	json_object_foreach(object->json, name, json)
 	{
 		struct jt_value rule = jt__value_get(object, name);
-		struct jt_placement weights = fallback, *own = outside(in, name);
+		struct jt_placement weights = fallback, unused, *own = outside(in, name);
 		struct jt_named_placement *n = &in->layers[in->n_layers];
 
-		if ((status = parse_rule(c, &rule, rule_fields, &weights)) < 0)
+		if ((status = parse_rule(c, &rule, rule_fields, &weights, &unused)) < 0)
 			return status;
 		if (json_object_size(json) == 0)
 			continue;
@@ -199,7 +201,9 @@ int jt__cluster_placement(const struct jt_cluster_reader *r, const struct jt_val
 		return jt__value_fail(v, JT_ENOMEM, "no memory for it");
 	if (v->json && (status = jt__value_fields(v, fields, NULL)) < 0)
 		return status;
-	if (rule.json && (status = parse_rule(r->c, &rule, rule_fields, &fallback)) < 0)
+	in->kv_evict.place = JT_PLACE_CPU;
+	if (rule.json && (status = parse_rule(r->c, &rule, rule_fields, &fallback,
+	                                      &in->kv_evict)) < 0)
 		return status;
 	in->embedding = in->final_norm = in->lm_head = fallback;
 	for (uint32_t i = 0; i < in->model->arch.n_layers; i++)

@@ -17,6 +17,20 @@ void jt__inst_stir(struct jt_inst *x)
 	x->first_quiet = x->last_quiet = false;
 }
 
+bool jt__same_group(const struct jt_inst *a, const struct jt_inst *b)
+{
+	return a == b || (a->in->dp_group >= 0 && a->in->dp_group == b->in->dp_group);
+}
+
+/* Its other members may join it, or have nothing to wait for any more. */
+void jt__stir_group(struct jt_sim *s, const struct jt_inst *x)
+{
+	for (uint32_t i = 0; i < s->cluster->n_instances; i++) {
+		if (jt__same_group(x, &s->insts[i]))
+			jt__inst_stir(&s->insts[i]);
+	}
+}
+
 /* What stands in for a profile that is not there: the other type of 16 bits takes as long. */
 static enum jt_dtype stand_in(enum jt_dtype t)
 {

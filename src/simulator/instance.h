@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef JT_INSTANCE_H
 #define JT_INSTANCE_H
-/* What sim.c (the clock), poll.c (what happens at an instant) and instance.c share. Private. */
+/* What sim.c (the clock), poll.c (what happens at an instant) and the files beside them share. Private. */
 #include "base/buf.h"
 #include "model/sched.h"
 #include "simulator/arrivals.h"
@@ -120,17 +120,43 @@ struct jt_wave *jt__wave_take(struct jt_sim *s);
 void jt__wave_give(struct jt_sim *s, struct jt_wave *w);
 /* Something has changed for it: its idle ranks are asked at the next instant. */
 void jt__inst_stir(struct jt_inst *x);
+bool jt__same_group(const struct jt_inst *a, const struct jt_inst *b); /* or the same instance */
+void jt__stir_group(struct jt_sim *s, const struct jt_inst *x);
 /* The last rank that is asked: of the instance, or the receiver of a prefill instance. */
 bool jt__inst_has_last(const struct jt_inst *x);
 
 /* requests.c */
+static inline struct jt_request *jt__request_of(struct jt_seq *seq)
+{
+	return jt_container_of(seq, struct jt_request, seq);
+}
 struct jt_request *jt__request_new(struct jt_sim *s, struct jt_arrival a, const struct jt_instance *in,
                                    struct jt_error *err);
 void jt__request_give(struct jt_sim *s, struct jt_request *r);
 int jt__request_token(struct jt_request *r, uint64_t t_ns);
 
-/* poll.c */
+/* sim.c: the simulation ends with this status; the first one counts. */
+void jt__sim_fail(struct jt_sim *s, int status);
+
+/* poll.c: one rank of @x is asked, the first or the last. */
 void jt__poll(struct jt_sim *s, struct jt_inst *x, bool first);
+
+/* ends.c: the asked rank has come to the end of its batch, if it had one. */
+void jt__hear_end(struct jt_sim *s, struct jt_inst *x, bool first);
+
+/* begins.c: the asked rank has something to do now, or its instance waits for others: true. */
+bool jt__begin_batch(struct jt_sim *s, struct jt_inst *x, bool first);
+
+/* pricing.c: @f's works and joules, padded to so many tokens; books them. JT_ENOMEM. */
+int jt__price_flight(struct jt_sim *s, struct jt_inst *x, struct jt_flight *f,
+                     uint64_t padded_tokens);
+
+/* standby.c: since the last look, of an instance that is idle; of all that are. */
+void jt__count_standby(struct jt_sim *s, struct jt_inst *x);
+void jt__count_all_standby(struct jt_sim *s);
+
+/* beats.c */
+void jt__beat(struct jt_sim *s);
 
 /* share.c: what the shares of an instance's sequences go by. */
 void jt__share_open(struct jt_inst *x);

@@ -26,6 +26,11 @@ static inline void jt__tell(struct jt_watch *w, uint64_t t_ns) /* accepts NULL *
 	if (w && t_ns >= w->from_ns && t_ns < w->first_ns)
 		w->first_ns = t_ns;
 }
+/* Whether what happens from @begin_ns to @end_ns could make a difference to it. */
+static inline bool jt__hears(const struct jt_watch *w, uint64_t begin_ns, uint64_t end_ns)
+{
+	return w && end_ns >= w->from_ns && begin_ns < w->first_ns;
+}
 
 enum jt_collective { JT_ALL_REDUCE, JT_ALL_GATHER, JT_REDUCE_SCATTER };
 

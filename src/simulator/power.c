@@ -71,6 +71,15 @@ struct jt_batch_joules jt__batch_joules(const struct jt_node_energy *e, const st
 	return j;
 }
 
+double jt__sum_joules(const struct jt_batch_joules *j)
+{
+	double sum = 0;
+
+	for (int c = 0; c < JT_N_COMPONENTS; c++)
+		sum += c == JT_C_PIM ? 0 : j->by[c]; /* inside of DRAM */
+	return sum;
+}
+
 void jt__book(struct jt_node_energy *e, const struct jt_batch_joules *j, double part)
 {
 	for (int i = 0; i < JT_N_COMPONENTS; i++)

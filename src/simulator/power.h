@@ -26,6 +26,7 @@ struct jt_batch_joules {
 };
 struct jt_batch_joules jt__batch_joules(const struct jt_node_energy *e, const struct jt_instance *in,
                                         const struct jt_effort *effort);
+double jt__sum_joules(const struct jt_batch_joules *j);
 /* Books @part of it: 1, or -0.3 for what of a batch has not happened yet. */
 void jt__book(struct jt_node_energy *e, const struct jt_batch_joules *j, double part);
 /* So many NPUs of @in in standby. */

@@ -246,14 +246,11 @@ static uint64_t next_event_ns(const struct jt_sim *s, uint64_t from_ns)
 		return from_ns;
 	if (s->began_now_ns != s->t_ns)
 		from_ns = JT_MAX(from_ns, s->t_ns + 1);
-	for (struct jt_wave_slot *w = s->waves; w; w = w->next) {
-		uint64_t event_ns;
-
+	for (struct jt_wave_slot *w = s->waves; w && t_ns > from_ns; w = w->next) {
 		if (!w->n_users)
 			continue;
 		under_way = true;
-		event_ns = jt__wave_next_event(&w->wave, from_ns);
-		t_ns = JT_MIN(t_ns, event_ns);
+		t_ns = jt__wave_next_event(&w->wave, from_ns, t_ns);
 	}
 	if (under_way && t_ns != JT_NONE)
 		return t_ns;
@@ -308,6 +305,12 @@ static uint64_t next_instant_ns(struct jt_sim *s)
 }
 
 /* -- running -- */
+
+void jt__sim_fail(struct jt_sim *s, int status)
+{
+	if (s->status == JT_OK)
+		s->status = status;
+}
 
 /* The first event ends with the first arrival, or the first heartbeat's interval. */
 static uint64_t first_instant_ns(const struct jt_sim *s)

@@ -25,6 +25,7 @@ enum jt_prefix_store { JT_PREFIX_NONE, JT_PREFIX_CPU, JT_PREFIX_CXL };
 	X(exact_skew,     "exact-skew",     "uneven contexts count only at profiled prefill sizes")     \
 	X(cxl_in_dram,    "cxl-in-dram",    "CXL traffic is billed as the node's DRAM")                 \
 	X(twice_kv,       "twice-kv",       "the KV of a prefill/decode hand-over is billed twice")           \
+	X(lost_token,     "lost-token",     "the first token of a request that is handed over is not counted") \
 	X(first_experts,  "first-experts",  "experts in round robin: every token goes to the first of them")
 /* clang-format on */
 struct jt_quirks {

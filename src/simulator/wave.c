@@ -72,7 +72,7 @@ static int reserve(struct jt_wave *w, uint32_t n)
 	w->weights_ns = weights;
 	if (!grow(&w->begin_ns, n) || !grow(&w->ready_ns, n) || !grow(&w->end_ns, n) ||
 	    !grow(&w->sent_ns, n) || !grow(&w->arrived_ns, n) || !grow(&w->t, n) || !grow(&w->comm, n) ||
-	    !grow(&w->own, n))
+	    !grow(&w->own, n) || !grow(&w->t_before, n) || !grow(&w->comm_before, n))
 		return JT_ENOMEM;
 	w->capacity = n;
 	return JT_OK;
@@ -120,6 +120,8 @@ void jt__wave_fini(struct jt_wave *w)
 	jt__free(w->t);
 	jt__free(w->comm);
 	jt__free(w->own);
+	jt__free(w->t_before);
+	jt__free(w->comm_before);
 	*w = (struct jt_wave){ 0 };
 }
 
@@ -165,8 +167,11 @@ static void begin_loads(struct jt_wave *w, uint32_t member, uint32_t stage, uint
 	uint32_t first, end;
 
 	w->ready_ns[index] = t_ns;
-	if (work->recall_bytes)
-		w->ready_ns[index] = jt__memory_access(cpu, t_ns, work->recall_bytes);
+	if (work->recall_bytes) {
+		struct jt_load recall = { m->in->kv_evict, work->recall_bytes, true };
+
+		w->ready_ns[index] = load(w, m->in, &recall, t_ns);
+	}
 	if (stage == 0) {
 		uint64_t input_ns = jt__memory_access(cpu, t_ns, work->input_bytes);
 
@@ -188,58 +193,12 @@ static void begin_loads(struct jt_wave *w, uint32_t member, uint32_t stage, uint
 static void tell_run(struct jt_watch *watch, const uint64_t *lat, uint32_t n, uint64_t begin_ns,
                      uint64_t end_ns)
 {
-	if (!watch || end_ns < watch->from_ns || begin_ns >= watch->first_ns)
+	if (!jt__hears(watch, begin_ns, end_ns))
 		return;
 	for (uint32_t i = 0; i < n; i++) {
 		begin_ns += lat[i];
 		jt__tell(watch, begin_ns);
 	}
-}
-
-/* Where a member is in its lists: prologue, blocks of the stage, head. */
-struct cursor {
-	uint32_t block, block_end;
-	const struct jt_op *op, *end;
-	bool head_next;
-	bool in_stage;
-};
-
-static void enter(struct cursor *c, const struct jt_work *work, uint32_t block)
-{
-	c->op = work->blocks.items + work->at[block].first;
-	c->end = work->blocks.items + work->at[block].end;
-}
-
-static struct cursor cursor_at(const struct jt_member *m, uint32_t stage)
-{
-	const struct jt_work *work = &m->works[0];
-	struct cursor c = { .head_next = stage + 1 == m->in->pp };
-
-	stage_blocks(m->in, work->n_blocks, stage, &c.block, &c.block_end);
-	if (stage == 0) {
-		c.op = work->prologue.items;
-		c.end = work->prologue.items + work->prologue.n;
-	} else {
-		enter(&c, work, c.block++);
-	}
-	return c;
-}
-
-/* The next entry, NULL at the end of the stage. */
-static const struct jt_op *next_op(struct cursor *c, const struct jt_work *work)
-{
-	while (c->op == c->end) {
-		if (c->block < c->block_end) {
-			enter(c, work, c->block++);
-		} else if (c->head_next) {
-			c->head_next = false;
-			c->op = work->head.items;
-			c->end = work->head.items + work->head.n;
-		} else {
-			return NULL;
-		}
-	}
-	return c->op++;
 }
 
 static bool is_joint(const struct jt_wave *w, const struct jt_op *op)
@@ -372,27 +331,174 @@ static void joint_op(struct jt_wave *w, const struct jt_op *op, uint32_t stage, 
 	}
 }
 
-static void run_stage(struct jt_wave *w, uint32_t stage, struct jt_watch *watch)
+/* Whether all ranks of the stage are behind what the watch has heard of already. */
+static bool is_past(const struct jt_wave *w, uint32_t stage, const struct jt_watch *watch)
 {
-	struct cursor cursors[JT_RING_MAX];
+	uint32_t tp = w->members[0].in->tp;
+
+	for (uint32_t m = 0; watch && m < w->n_members; m++) {
+		for (uint32_t r = 0; r < tp; r++) {
+			if (w->t[m * w->n_ranks + stage * tp + r] < watch->first_ns)
+				return false;
+		}
+	}
+	return watch != NULL;
+}
+
+/* What a member does between two places at which all members of the wave are. */
+struct span {
+	const struct jt_op *op, *end;
+};
+
+static struct span list_span(const struct jt_ops *l)
+{
+	return (struct span){ l->items, l->items + l->n };
+}
+
+static struct span block_span(const struct jt_work *work, uint32_t block)
+{
+	return (struct span){ work->blocks.items + work->at[block].first,
+		              work->blocks.items + work->at[block].end };
+}
+
+/* Each member goes on to the next operation that is all members', which is done when all are there.
+ * false: nothing behind this matters to the watch. */
+static bool run_spans(struct jt_wave *w, uint32_t stage, struct span *spans, struct jt_watch *watch)
+{
 	const struct jt_op *joint;
 
-	for (uint32_t i = 0; i < w->n_members; i++)
-		cursors[i] = cursor_at(&w->members[i], stage);
 	do {
 		joint = NULL;
 		for (uint32_t i = 0; i < w->n_members; i++) {
 			const struct jt_member *m = &w->members[i];
-			const struct jt_op *op;
+			struct span *s = &spans[i];
 
-			while ((op = next_op(&cursors[i], &m->works[0])) && !is_joint(w, op))
-				local_op(w, m, &m->works[0], op,
+			for (; s->op < s->end && !is_joint(w, s->op); s->op++) {
+				local_op(w, m, &m->works[0], s->op,
 				         i * w->n_ranks + stage * m->in->tp, watch);
-			joint = op;
+				if (is_past(w, stage, watch))
+					return false;
+			}
+			joint = s->op < s->end ? s->op++ : NULL;
 		}
 		if (joint)
 			joint_op(w, joint, stage, watch);
 	} while (joint);
+	return true;
+}
+
+/* -- blocks that are alike -- */
+
+/*
+ * What a block without loads does to the ranks of a stage depends on nothing but how they stand to
+ * each other when they come to it. Once they leave one in the formation in which they came, the
+ * others take as long.
+ */
+static bool blocks_are_alike(const struct jt_wave *w)
+{
+	for (uint32_t i = 0; i < w->n_members; i++) {
+		const struct jt_work *work = &w->members[i].works[0];
+
+		if (work->n_blocks < 2 || work->at[0].first != work->at[1].first)
+			return false;
+	}
+	return true;
+}
+
+/* Rank @i of those of all members that are in the stage. */
+static uint32_t rank_at(const struct jt_wave *w, uint32_t stage, uint32_t i)
+{
+	uint32_t tp = w->members[0].in->tp;
+
+	return i / tp * w->n_ranks + stage * tp + i % tp;
+}
+
+/* A rank that has sent all it had to send is as good as one that sends until now. */
+static void note_formation(struct jt_wave *w, uint32_t stage)
+{
+	for (uint32_t i = 0; i < w->n_members * w->members[0].in->tp; i++) {
+		uint32_t r = rank_at(w, stage, i);
+
+		w->t_before[r] = w->t[r];
+		w->comm_before[r] = w->comm[r] = JT_MAX(w->comm[r], w->t[r]);
+	}
+}
+
+/* Whether it is as noted, but *ret_step_ns later. */
+static bool has_formation(const struct jt_wave *w, uint32_t stage, uint64_t *ret_step_ns)
+{
+	uint32_t first = rank_at(w, stage, 0);
+	uint64_t step_ns = w->t[first] - w->t_before[first];
+
+	for (uint32_t i = 0; i < w->n_members * w->members[0].in->tp; i++) {
+		uint32_t r = rank_at(w, stage, i);
+
+		if (w->t[r] - w->t_before[r] != step_ns ||
+		    JT_MAX(w->comm[r], w->t[r]) - w->comm_before[r] != step_ns)
+			return false;
+	}
+	*ret_step_ns = step_ns;
+	return true;
+}
+
+/* Goes on by @n blocks, or by as many as end before the watch listens. Returns how many. */
+static uint32_t skip_blocks(struct jt_wave *w, uint32_t stage, uint32_t n, uint64_t step_ns,
+                            const struct jt_watch *watch)
+{
+	uint32_t n_ranks = w->n_members * w->members[0].in->tp;
+	uint64_t last_ns = 0;
+
+	for (uint32_t i = 0; i < n_ranks; i++) {
+		uint32_t r = rank_at(w, stage, i);
+
+		last_ns = JT_MAX(last_ns, JT_MAX(w->comm[r], w->t[r]));
+	}
+	if (watch && (last_ns >= watch->from_ns || step_ns == 0))
+		return 0;
+	if (watch)
+		n = (uint32_t)JT_MIN((watch->from_ns - 1 - last_ns) / step_ns, n);
+	for (uint32_t i = 0; i < n_ranks; i++) {
+		uint32_t r = rank_at(w, stage, i);
+
+		w->t[r] += n * step_ns;
+		w->comm[r] += n * step_ns;
+	}
+	return n;
+}
+
+static bool run_blocks(struct jt_wave *w, uint32_t stage, struct span *spans, struct jt_watch *watch)
+{
+	bool alike = blocks_are_alike(w);
+	uint32_t block, end;
+	uint64_t step_ns;
+
+	stage_blocks(w->members[0].in, w->members[0].works[0].n_blocks, stage, &block, &end);
+	for (; block < end; block++) {
+		for (uint32_t i = 0; i < w->n_members; i++)
+			spans[i] = block_span(&w->members[i].works[0], block);
+		if (alike)
+			note_formation(w, stage);
+		if (!run_spans(w, stage, spans, watch))
+			return false;
+		if (alike && has_formation(w, stage, &step_ns))
+			block += skip_blocks(w, stage, end - block - 1, step_ns, watch);
+	}
+	return true;
+}
+
+static void run_stage(struct jt_wave *w, uint32_t stage, struct jt_watch *watch)
+{
+	struct span spans[JT_RING_MAX];
+
+	for (uint32_t i = 0; i < w->n_members; i++)
+		spans[i] = list_span(&w->members[i].works[0].prologue);
+	if (stage == 0 && !run_spans(w, stage, spans, watch))
+		return;
+	if (!run_blocks(w, stage, spans, watch) || stage + 1 < w->members[0].in->pp)
+		return;
+	for (uint32_t i = 0; i < w->n_members; i++)
+		spans[i] = list_span(&w->members[i].works[0].head);
+	run_spans(w, stage, spans, watch);
 }
 
 /* -- attention in memory -- */
@@ -469,8 +575,7 @@ static void run_with_memory(struct jt_wave *w, uint32_t member, uint32_t stage,
 }
 
 /* Behind the stage: the hidden state goes to the next one, tokens go out of the last one. */
-static void leave_stage(struct jt_wave *w, uint32_t member, uint32_t stage, uint32_t index,
-                        struct jt_watch *watch)
+static void leave_stage(struct jt_wave *w, uint32_t member, uint32_t stage, uint32_t index)
 {
 	const struct jt_member *m = &w->members[member];
 	const struct jt_work *work = &m->works[m->n_works - 1];
@@ -478,9 +583,8 @@ static void leave_stage(struct jt_wave *w, uint32_t member, uint32_t stage, uint
 	bool last = stage + 1 == m->in->pp;
 
 	if (last && m->in->role != JT_ROLE_PREFILL) {
-		if (!watch)
-			w->end_ns[index] = jt__memory_access(&w->fabric->cpu[m->in->node], t_ns,
-			                                     work->output_bytes);
+		w->end_ns[index] = jt__memory_access(&w->fabric->cpu[m->in->node], t_ns,
+		                                     work->output_bytes);
 	} else {
 		const struct jt_link *l = &w->fabric->dims[last ? 0 : w->fabric->stage_dim];
 
@@ -488,7 +592,6 @@ static void leave_stage(struct jt_wave *w, uint32_t member, uint32_t stage, uint
 		                   jt__link_ns(l, last ? work->output_bytes : work->hidden_bytes);
 	}
 	w->sent_ns[index] = JT_MAX(w->end_ns[index], w->comm[index]);
-	jt__tell(watch, w->end_ns[index]);
 	if (!last)
 		w->arrived_ns[index + m->in->tp] = w->end_ns[index];
 }
@@ -514,8 +617,13 @@ static void walk_stage(struct jt_wave *w, uint32_t stage, struct jt_watch *watch
 		run_stage(w, stage, watch);
 	}
 	for (uint32_t m = 0; m < w->n_members; m++) {
-		for (uint32_t r = 0; r < tp; r++)
-			leave_stage(w, m, stage, m * w->n_ranks + stage * tp + r, watch);
+		for (uint32_t r = 0; r < tp; r++) {
+			uint32_t i = m * w->n_ranks + stage * tp + r;
+
+			if (!watch)
+				leave_stage(w, m, stage, i);
+			jt__tell(watch, w->end_ns[i]);
+		}
 	}
 }
 
@@ -558,12 +666,28 @@ uint64_t jt__wave_sent_ns(const struct jt_wave *w, uint32_t member, uint32_t ran
 	return w->sent_ns[member * w->n_ranks + rank];
 }
 
-uint64_t jt__wave_next_event(struct jt_wave *w, uint64_t t_ns)
+/* All that happens on the ranks of a stage is over. */
+static bool stage_is_over(const struct jt_wave *w, uint32_t stage, uint64_t t_ns)
 {
-	struct jt_watch watch = { .from_ns = t_ns, .first_ns = JT_NONE };
+	uint32_t tp = w->members[0].in->tp;
 
-	for (uint32_t stage = 0; stage < w->n_known; stage++)
-		walk_stage(w, stage, &watch);
+	for (uint32_t m = 0; m < w->n_members; m++) {
+		for (uint32_t r = 0; r < tp; r++) {
+			if (w->sent_ns[m * w->n_ranks + stage * tp + r] >= t_ns)
+				return false;
+		}
+	}
+	return true;
+}
+
+uint64_t jt__wave_next_event(struct jt_wave *w, uint64_t t_ns, uint64_t until_ns)
+{
+	struct jt_watch watch = { .from_ns = t_ns, .first_ns = until_ns };
+
+	for (uint32_t stage = 0; stage < w->n_known && watch.first_ns > t_ns; stage++) {
+		if (!stage_is_over(w, stage, t_ns))
+			walk_stage(w, stage, &watch);
+	}
 	for (uint32_t i = 0; i < w->n_members * w->n_ranks; i++) {
 		if (w->begin_ns[i] != JT_NONE)
 			jt__tell(&watch, w->ready_ns[i]);

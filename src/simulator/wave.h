@@ -55,6 +55,7 @@ struct jt_wave {
 	uint32_t n_known; /* stages whose ends are known */
 	/* scratch of the walk */
 	uint64_t *t, *comm, *own;
+	uint64_t *t_before, *comm_before; /* the block */
 	struct jt_interleave halves;
 	uint32_t capacity;
 };
@@ -71,7 +72,8 @@ uint64_t jt__wave_end_ns(const struct jt_wave *w, uint32_t member, uint32_t rank
 /* When the receiver that each rank of a prefill instance has got its last message. */
 uint64_t jt__wave_sent_ns(const struct jt_wave *w, uint32_t member, uint32_t rank);
 
-/* The first instant at or after @t_ns at which anything ends on any of its ranks; JT_NONE. */
-uint64_t jt__wave_next_event(struct jt_wave *w, uint64_t t_ns);
+/* The first instant from @t_ns on, before @until_ns, at which anything ends on any of its ranks; else
+ * @until_ns. */
+uint64_t jt__wave_next_event(struct jt_wave *w, uint64_t t_ns, uint64_t until_ns);
 
 #endif

@@ -127,14 +127,17 @@ static enum role role_of(const struct jt_layer *l)
 
 static int fill_part(struct jt_pricer *p, const struct jt_layer_list *list, struct part *part)
 {
+	bool is_tpu = strstr(p->in->hardware, "TPU") != NULL; /* does it inside of the attention */
+
 	part->layers = jt__alloc(JT_MAX(list->n, 1u), sizeof(*part->layers));
 	if (!part->layers)
 		return JT_ENOMEM;
-	part->n = list->n;
 	for (uint32_t i = 0; i < list->n; i++) {
 		const struct jt_layer *l = &list->layers[i];
 
-		part->layers[i] = (struct layer){
+		if (is_tpu && strcmp(l->name, "rotary_emb") == 0)
+			continue;
+		part->layers[part->n++] = (struct layer){
 			.in_profile = l,
 			.role = role_of(l),
 			.weight_bytes = weight_bytes(p->in, l->name, p->in->tp, p->in->ep),
@@ -565,6 +568,7 @@ int jt__price(struct jt_pricer *p, const struct jt_shape *s, struct jt_work *w)
 	w->hidden_bytes = s->tokens * in->model->arch.hidden_size * f;
 	w->recall_bytes = s->recall_bytes;
 	w->effort.dram_bytes = (double)s->recall_bytes;
+	w->effort.cxl_bytes = in->kv_evict.place == JT_PLACE_CXL ? (double)s->recall_bytes : 0;
 	if (p->pim)
 		plan_pim(&b);
 	add_outside(&b, &p->prologue, &w->prologue, true);

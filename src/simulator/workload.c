@@ -301,10 +301,9 @@ int jt__workload_builtin(struct jt_workload **ret_workload, struct jt_error *err
 	w->fd = memfd_create("workload", MFD_CLOEXEC);
 	if (w->fd < 0)
 		status = fail_io(w, "keep", err);
-	for (uint64_t i = 0; !status && i < 16; i++)
+	for (int i = 0; !status && i < 16; i++)
 		if (dprintf(w->fd,
-		            "{\"input_toks\":128,\"output_toks\":512,\"arrival_time_ns\":%llu}\n",
-		            (unsigned long long)(i * 100 * JT_NS_PER_MS)) < 0)
+		            "{\"input_toks\":64,\"output_toks\":64,\"arrival_time_ns\":0}\n") < 0)
 			status = fail_io(w, "keep", err);
 	if (!status && lseek(w->fd, 0, SEEK_SET) < 0)
 		status = fail_io(w, "keep", err);

@@ -28,8 +28,8 @@ struct jt_ask {
  */
 int jt__workload_open(const char *path, uint64_t max_lines, struct jt_workload **ret_workload,
                       struct jt_error *err);
-/* What runs when no file is given: 16 requests of 128 + 512 tokens, ten a second. Ours: of the
- * reference's own 16 the sizes are not known. */
+/* What runs when no file is given: 16 requests of 64 + 64 tokens at once, as the reference has them
+ * (there, for each instance). */
 int jt__workload_builtin(struct jt_workload **ret_workload, struct jt_error *err);
 void jt__workload_free(struct jt_workload *w); /* accepts NULL */
 

@@ -311,7 +311,7 @@ static void sixteen_requests_are_built_in(void)
 
 	check(jt__workload_builtin(&w, &err) == JT_OK);
 	check(w && jt__workload_lines(w) == 16 && jt__workload_first_ns(w) == 0);
-	check(w && ask_at(w, 15, 0).input_tokens == 128 && ask_at(w, 15, 0).output_tokens == 512);
+	check(w && ask_at(w, 15, 0).input_tokens == 64 && ask_at(w, 15, 0).output_tokens == 64);
 	jt__workload_free(w);
 }
 
