@@ -50,6 +50,11 @@ bench-gateway: bench-deps ## the gateway beside nginx and HAProxy, of an optimis
 	@ninja -C build-bench jouletap bench/gateway-load
 	@bench/gateway/run.py
 
+bench-simulator: build-deps ## how fast simulate is, of an optimised build; two minutes; D=DIR of the reference's data
+	@[ -f build-bench/build.ninja ] || meson setup build-bench --buildtype=release -Db_lto=true
+	@ninja -C build-bench jouletap
+	@bench/simulator/run.py $(if $(D),--data $(D))
+
 sim-conformance: $(B)/build.ninja ## the simulator against all that the reference wrote: D=DIR of its data
 	@ninja -C $(B) jouletap
 	@JOULETAP=$(abspath $(B))/jouletap scripts/sim-conformance $(D)
@@ -77,4 +82,4 @@ $(B)/build.ninja:
 	meson setup $(B) -Dwerror=true
 
 .NOTPARALLEL:
-.PHONY: all help demo run check test asan tsan fuzz bench accuracy bench-gateway sim-conformance fmt install gdb stats clean
+.PHONY: all help demo run check test asan tsan fuzz bench accuracy bench-gateway bench-simulator sim-conformance fmt install gdb stats clean

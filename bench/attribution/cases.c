@@ -14,10 +14,12 @@
 const struct load loads[] = {
 	{ "chat",        "moderate", 400,  3.0, { { 1, CHAT } } },
 	{ "chat",        "high",     800, 12.0, { { 1, CHAT } } },
+	{ "chat",        "overload", 800, 30.0, { { 1, CHAT } } },
 	{ "long-prompt", "moderate", 200,  0.8, { { 1, READING } } },
 	{ "long-prompt", "high",     200,  1.6, { { 1, READING } } },
 	{ "long-output", "moderate", 100,  0.3, { { 1, REASONING } } },
 	{ "long-output", "high",     200,  1.0, { { 1, REASONING } } },
+	{ "long-output", "overload", 300,  4.0, { { 1, REASONING } } },
 	{ "mixed",       "moderate", 250,  1.0, { { .6, CHAT }, { .25, READING }, { .15, REASONING } } },
 	{ "mixed",       "high",     500,  2.5, { { .6, CHAT }, { .25, READING }, { .15, REASONING } } },
 };
@@ -25,8 +27,8 @@ const size_t n_loads = JT_ARRAY_LEN(loads);
 
 const struct server servers[] = {
 	{ "RTX PRO 6000, Llama-3.1-8B",   "data/simulator/configs/cluster/single_node_power_instance.json",                  "RTX-PRO-6000-Server-96GB", 1,   true },
-	{ "RTX PRO 6000, Qwen3-30B-A3B",  "bench/attribution/qwen3-moe.json",  "RTX-PRO-6000-Server-96GB", 1,   false },
-	{ "RTX 4090, Llama-3.1-8B",       "bench/attribution/rtx4090.json",  "RTX-4090-24GB",            0.5, false },
+	{ "RTX PRO 6000, Qwen3-30B-A3B",  "bench/attribution/qwen3-moe.json",  "RTX-PRO-6000-Server-96GB", 0.7, false },
+	{ "RTX 4090, Llama-3.1-8B",       "bench/attribution/rtx4090.json",  "RTX-4090-24GB",            0.2, false },
 };
 const size_t n_servers = JT_ARRAY_LEN(servers);
 /* clang-format on */

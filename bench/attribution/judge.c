@@ -125,6 +125,12 @@ static void add_event(struct rig *g, uint64_t t_ns, uint32_t request, int what, 
 	g->events[g->n_events++] = (struct event){ BEGIN_NS + t_ns, request, context, what };
 }
 
+/* Of its prefill, as far as can be seen. */
+static uint64_t begin_ns(const struct rig *g, const struct request *q)
+{
+	return g->view->from_outside ? q->arrival_ns : q->scheduled_ns;
+}
+
 static bool list_events(struct rig *g)
 {
 	const struct run *r = g->run;
@@ -136,7 +142,7 @@ static bool list_events(struct rig *g)
 	for (uint32_t i = 0; i < r->n_requests; i++) {
 		const struct request *q = &r->requests[i];
 
-		add_event(g, g->view->from_outside ? q->arrival_ns : q->scheduled_ns, i, ENTER, 0);
+		add_event(g, begin_ns(g, q), i, ENTER, 0);
 		add_event(g, q->first_ns, i, FIRST, q->input);
 		add_event(g, q->end_ns, i, LEAVE, 0);
 	}
@@ -185,12 +191,15 @@ static void happen(struct rig *g, const struct event *e)
 
 		c.kind = JT_LEAVE;
 		tell_timeline(g, e->t_ns, 0, -1);
-		jt__weigher_learn(&g->weigher, q->first_ns - q->scheduled_ns,
-		                  q->end_ns - q->first_ns);
+		jt__weigher_learn(&g->weigher, q->first_ns - begin_ns(g, q), q->end_ns - q->first_ns);
 	} else {
 		load->context_tokens = prompt + e->context - g->run->requests[e->request].input;
-		if (load->phase == JT_PHASE_PREFILL)
+		if (load->phase == JT_PHASE_PREFILL) {
+			const struct request *q = &g->run->requests[e->request];
+
 			tell_timeline(g, e->t_ns, -1, 1);
+			jt__weigher_first_token(&g->weigher, prompt, q->first_ns - begin_ns(g, q));
+		}
 		load->phase = JT_PHASE_DECODE;
 	}
 	c.phase = load->phase;

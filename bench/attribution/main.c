@@ -8,7 +8,7 @@
 static struct {
 	const char *server, *workload; /* what the name contains; NULL: all */
 	struct bench_options bench;
-} options = { .bench = { .seed = 1, .n_pairs = 4 } };
+} options = { .bench = { .seed = 1, .n_pairs = 8 } };
 
 static const char *const truth_names[] = {
 #define X(id, name, what) name,

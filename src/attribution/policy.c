@@ -12,6 +12,10 @@
 #define SHARED_STEP_TOKENS                                                                         \
 	8 /* tokens of a typical decode step, for what a mixture of experts reads */
 
+/* The roofline may be off by so much before a late first token means a queue. */
+#define WAIT_SLACK 1.5
+#define KEEP 0.9 /* of what was learned, at each first token */
+
 static const char *const names[JT_N_POLICIES] = { "equal", "tokens", "roofline" };
 
 const char *jt__policy_name(enum jt_policy p)
@@ -57,6 +61,12 @@ static uint32_t chunk_tokens(const struct jt_weigher *w, const struct jt_load *l
 	return JT_MAX(JT_MIN(load->prompt_tokens, w->max_batch_tokens), 1);
 }
 
+/* Of the time to its first token, what a prompt is computed in. The rest it waits, behind others. */
+static double part_computing(const struct jt_weigher *w)
+{
+	return w->seen_s > 0 ? JT_MIN(WAIT_SLACK * w->computing_s / w->seen_s, 1) : 1;
+}
+
 static struct jt_weight by_model(const struct jt_weigher *w, const struct jt_load *load)
 {
 	uint32_t chunk = chunk_tokens(w, load), choices = JT_MAX(load->choices, 1);
@@ -68,7 +78,8 @@ static struct jt_weight by_model(const struct jt_weigher *w, const struct jt_loa
 	if (load->phase == JT_PHASE_DECODE)
 		own_j = choices * jt__roofline_own_j(&w->arch, &w->gpu, 1, load->context_tokens);
 	else
-		own_j = jt__roofline_own_j(&w->arch, &w->gpu, chunk, load->prompt_tokens / 2.0);
+		own_j = jt__roofline_own_j(&w->arch, &w->gpu, chunk, load->prompt_tokens / 2.0) *
+		        part_computing(w);
 	jt__roofline(&w->arch, &w->gpu, &decode, &cost);
 	shared_j = jt__roofline_shared_j(&w->arch, &w->gpu, SHARED_STEP_TOKENS) +
 	           w->gpu.idle_w * cost.seconds;
@@ -125,4 +136,19 @@ void jt__weigher_learn(struct jt_weigher *w, uint64_t prefill_ns, uint64_t decod
 {
 	w->prefill_s += (double)prefill_ns * 1e-9;
 	w->decode_s += (double)decode_ns * 1e-9;
+}
+
+void jt__weigher_first_token(struct jt_weigher *w, uint32_t prompt_tokens, uint64_t seen_ns)
+{
+	double chunk = JT_MAX(JT_MIN(prompt_tokens, w->max_batch_tokens), 1);
+	struct jt_step step = { .prefill_tokens = chunk,
+		                .prefill_ctx_tokens = chunk * prompt_tokens / 2.0,
+		                .decode_seqs = SHARED_STEP_TOKENS };
+	struct jt_step_cost cost;
+
+	if (!w->has_model)
+		return;
+	jt__roofline(&w->arch, &w->gpu, &step, &cost);
+	w->computing_s = KEEP * w->computing_s + cost.seconds * JT_MAX(prompt_tokens / chunk, 1);
+	w->seen_s = KEEP * w->seen_s + (double)seen_ns * 1e-9;
 }

@@ -21,6 +21,10 @@ struct jt_weigher {
 	bool has_model;            /* arch and gpu are known */
 	struct jt_arch arch;
 	struct jt_gpu gpu;
+	/* With a model: seconds to the first token that the last few requests took, and those that
+	 * computing their prompts takes. What is beyond, they waited in the engine. */
+	double seen_s;
+	double computing_s;
 	/* Without a model roofline falls back on the part of a request's joules that each phase
 	 * takes, … */
 	double prefill_ratio;
@@ -51,5 +55,9 @@ struct jt_weight jt__weigh(const struct jt_weigher *w, const struct jt_load *loa
 
 /* A request was in these phases for so long: the fallback learns from it. */
 void jt__weigher_learn(struct jt_weigher *w, uint64_t prefill_ns, uint64_t decode_ns);
+
+/* A request of @prompt_tokens had its first token after @seen_ns: the next to come are expected to
+ * wait as long as it did. */
+void jt__weigher_first_token(struct jt_weigher *w, uint32_t prompt_tokens, uint64_t seen_ns);
 
 #endif

@@ -359,6 +359,12 @@ static void on_finished(void *user, const struct jt_sim_request *q)
 		jt__records_put(r->records, q);
 }
 
+static void on_booking(void *user, const struct jt_sim_booking *b)
+{
+	(void)user;
+	jt__compat_booking(b, jt__realtime_ns(), stdout);
+}
+
 static void on_beat(void *user, const struct jt_sim_beat *beat)
 {
 	struct run *r = user;
@@ -481,6 +487,9 @@ static int run_all(struct run *r, struct jt_error *err)
 	uint64_t start_ns = jt__now_ns();
 	int status = load(r, err);
 
+	if (r->compat && !r->args->json && strcmp(r->args->log_level, "WARNING") != 0)
+		observer.booked = on_booking;
+
 	if (status == JT_OK)
 		status = jt__results_init(&r->results, r->cluster, &r->options, err);
 	if (status == JT_OK)
@@ -572,7 +581,7 @@ static const struct jt_opt options[] = {
 	{ "json", 0, JT_OPT_FLAG, NULL, NULL, AT(json), "print one JSON object instead of lines and tables" },
 	{ "quiet", 'q', JT_OPT_FLAG, NULL, NULL, AT(quiet), "no lines while it runs, no progress bar" },
 	{ "log-interval", 0, JT_OPT_NUMBER, "SECONDS", "1.0", AT(log_interval_s), "simulated time between two lines" },
-	{ "log-level", 0, JT_OPT_TEXT, "WARNING|INFO|DEBUG", "WARNING", AT(log_level), "how much to say on stderr" },
+	{ "log-level", 0, JT_OPT_TEXT, "WARNING|INFO|DEBUG", "WARNING", AT(log_level), "how much to say; with compat, INFO tells each step's joules" },
 	{ "profiles", 0, JT_OPT_TEXT, "DIR", NULL, AT(profiles), "measured latencies: a directory with perf/ and models/ (default: ../../profiler beside the cluster's file, else jouletap's own)" },
 	{ "model-configs", 0, JT_OPT_TEXT, "DIR", NULL, AT(model_configs), "models' config.json files (default: ../model beside the cluster's file, else jouletap's own)" },
 	{ "pim-configs", 0, JT_OPT_TEXT, "DIR", NULL, AT(pim_configs), "PIM devices' ini files (default: ../pim beside the cluster's file, else jouletap's own)" },

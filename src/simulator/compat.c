@@ -152,7 +152,8 @@ static void put_input(const struct jt_sim_results *r, const struct jt_compat_inp
 	put_rule("", to);
 }
 
-static void put_remarks(const char *lines, uint64_t t_unix_ns, FILE *to)
+/* "[18:04:09.695]" */
+static void put_clock(uint64_t t_unix_ns, FILE *to)
 {
 	time_t t_s = (time_t)(t_unix_ns / JT_NS_PER_S);
 	struct tm tm;
@@ -160,11 +161,16 @@ static void put_remarks(const char *lines, uint64_t t_unix_ns, FILE *to)
 
 	localtime_r(&t_s, &tm);
 	strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
+	fprintf(to, "[%s.%03u]", clock, (unsigned)(t_unix_ns / JT_NS_PER_MS % 1000));
+}
+
+static void put_remarks(const char *lines, uint64_t t_unix_ns, FILE *to)
+{
 	while (lines && *lines) {
 		size_t n = strcspn(lines, "\n");
 
-		fprintf(to, "[%s.%03u] [ConfigBuilder] WARNING  %.*s\n", clock,
-		        (unsigned)(t_unix_ns / JT_NS_PER_MS % 1000), (int)n, lines);
+		put_clock(t_unix_ns, to);
+		fprintf(to, " [ConfigBuilder] WARNING  %.*s\n", (int)n, lines);
 		lines += n + (lines[n] == '\n');
 	}
 }
@@ -193,6 +199,26 @@ void jt__compat_begin(const struct jt_sim_results *r, const struct jt_compat_inp
 	put_remarks(r->cluster->remarks, in->t_unix_ns, to);
 	put_capacity(r, to);
 	fputs("▶ Starting simulation...\n\n", to);
+}
+
+static void put_booking(const char *what, uint32_t node, double joules, uint64_t t_unix_ns, FILE *to)
+{
+	put_clock(t_unix_ns, to);
+	fprintf(to, " [PowerModel] [node=%u] INFO     %s Energy Consumption = %.3e J\n", node, what,
+	        joules);
+}
+
+void jt__compat_booking(const struct jt_sim_booking *b, uint64_t t_unix_ns, FILE *to)
+{
+	if (b->standby_j > 0) {
+		put_clock(t_unix_ns, to);
+		fprintf(to, " [PowerModel] INFO     NPU Standby Energy Consumption = %.3e J\n",
+		        b->standby_j);
+	}
+	put_booking("CPU", b->node, b->cpu_j, t_unix_ns, to);
+	put_booking("NPU", b->node, b->npu_j, t_unix_ns, to);
+	put_booking("DRAM", b->node, b->dram_j, t_unix_ns, to);
+	put_booking("Link", b->node, b->link_j, t_unix_ns, to);
 }
 
 /* ---- heartbeats ---- */

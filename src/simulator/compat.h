@@ -20,6 +20,8 @@ struct jt_compat_input {
 
 void jt__compat_begin(const struct jt_sim_results *r, const struct jt_compat_input *in, FILE *to);
 void jt__compat_beat(const struct jt_sim_results *r, const struct jt_sim_beat *beat, FILE *to);
+/* The lines of log level INFO on a batch's energy, as of @t_unix_ns. */
+void jt__compat_booking(const struct jt_sim_booking *b, uint64_t t_unix_ns, FILE *to);
 /* JT_ENOMEM. @wall_ns: how long it took. */
 int jt__compat_end(const struct jt_sim_results *r, const struct jt_compat_input *in,
                    uint64_t wall_ns, FILE *to);

@@ -102,6 +102,7 @@ struct jt_sim {
 	double interval_ns, last_beat_ns;
 	uint64_t beat_from_ns; /* of the last heartbeat */
 	double *beat_j;        /* by node, then */
+	double standby_told_j; /* with the latest booking */
 	uint64_t prompt_in_beat, generated_in_beat;
 	uint32_t last_batch_size;
 	uint64_t began_now_ns; /* ranks that began at this instant have events at it */

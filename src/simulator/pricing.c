@@ -161,6 +161,22 @@ static void count_hand_overs(const struct jt_sim *s, const struct jt_inst *x, st
 	}
 }
 
+static void tell_booking(struct jt_sim *s, uint32_t node, const struct jt_batch_joules *j)
+{
+	struct jt_sim_booking b = { .node = node,
+		                    .npu_j = j->by[JT_C_NPU],
+		                    .cpu_j = j->by[JT_C_CPU],
+		                    .dram_j = j->by[JT_C_DRAM],
+		                    .link_j = j->by[JT_C_LINK] };
+	double standby_j = 0;
+
+	for (uint32_t i = 0; i < s->cluster->n_nodes; i++)
+		standby_j += s->nodes[i].standby_j;
+	b.standby_j = standby_j - s->standby_told_j;
+	s->standby_told_j = standby_j;
+	s->ob.booked(s->ob.user, &b);
+}
+
 int jt__price_flight(struct jt_sim *s, struct jt_inst *x, struct jt_flight *f, uint64_t padded_tokens)
 {
 	struct jt_node_energy *e = &s->nodes[x->in->node];
@@ -181,6 +197,8 @@ int jt__price_flight(struct jt_sim *s, struct jt_inst *x, struct jt_flight *f, u
 		add_effort(&effort, &f->works[1].effort);
 	f->joules = jt__batch_joules(e, x->in, &effort);
 	jt__book(e, &f->joules, 1);
+	if (s->totals.has_power && s->ob.booked)
+		tell_booking(s, x->in->node, &f->joules);
 	return JT_OK;
 }
 

@@ -272,6 +272,12 @@ static uint64_t standby_watch_ns(const struct jt_sim *s, const struct jt_inst *x
 	return x->idle_since_ns + limit_ns - STANDBY_MARGIN_NS;
 }
 
+/* The first whole number that is beyond @v as a double, too: above 2^53 the next one need not be. */
+static uint64_t first_ns_beyond(double v)
+{
+	return JT_MAX(jt__whole(v) + 1, jt__whole(nextafter(v, INFINITY)));
+}
+
 /* The instant from which on it matters when somebody idle is asked; JT_NONE: nobody need be. */
 static uint64_t next_need_ns(const struct jt_sim *s)
 {
@@ -291,7 +297,7 @@ static uint64_t next_need_ns(const struct jt_sim *s)
 	if (idle)
 		t_ns = JT_MIN(t_ns, jt__arrivals_next_ns(&s->arrivals));
 	if (first_idle)
-		t_ns = JT_MIN(t_ns, jt__whole(s->last_beat_ns + s->interval_ns) + 1);
+		t_ns = JT_MIN(t_ns, first_ns_beyond(s->last_beat_ns + s->interval_ns));
 	return t_ns;
 }
 

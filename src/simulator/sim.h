@@ -113,10 +113,18 @@ struct jt_sim_batch {
 	double dynamic_j;             /* what it cost above the base; NaN without power */
 };
 
+/* Joules that were booked for a batch when it was formed. */
+struct jt_sim_booking {
+	uint32_t node;
+	double npu_j, cpu_j, dram_j, link_j;
+	double standby_j; /* of all nodes, since the booking before */
+};
+
 struct jt_sim_observer {
 	void (*finished)(void *user, const struct jt_sim_request *r);
 	void (*beat)(void *user, const struct jt_sim_beat *b); /* the state is asked by the functions below */
 	void (*batch)(void *user, const struct jt_sim_batch *b); /* before its requests hear of it */
+	void (*booked)(void *user, const struct jt_sim_booking *b); /* with power only */
 	void *user;
 };
 

@@ -424,44 +424,48 @@ static void note_formation(struct jt_wave *w, uint32_t stage)
 	}
 }
 
-/* Whether it is as noted, but *ret_step_ns later. */
-static bool has_formation(const struct jt_wave *w, uint32_t stage, uint64_t *ret_step_ns)
+static uint64_t step_of(const struct jt_wave *w, uint32_t rank)
 {
-	uint32_t first = rank_at(w, stage, 0);
-	uint64_t step_ns = w->t[first] - w->t_before[first];
+	return w->t[rank] - w->t_before[rank];
+}
 
-	for (uint32_t i = 0; i < w->n_members * w->members[0].in->tp; i++) {
+/* Whether it is as noted, but later: by different times where members have nothing to do with each
+ * other. */
+static bool has_formation(const struct jt_wave *w, uint32_t stage)
+{
+	const struct jt_instance *in = w->members[0].in;
+
+	for (uint32_t i = 0; i < w->n_members * in->tp; i++) {
 		uint32_t r = rank_at(w, stage, i);
+		uint32_t like = rank_at(w, stage, in->ep > in->tp ? 0 : i / in->tp * in->tp);
 
-		if (w->t[r] - w->t_before[r] != step_ns ||
-		    JT_MAX(w->comm[r], w->t[r]) - w->comm_before[r] != step_ns)
+		if (step_of(w, r) != step_of(w, like) ||
+		    JT_MAX(w->comm[r], w->t[r]) - w->comm_before[r] != step_of(w, like))
 			return false;
 	}
-	*ret_step_ns = step_ns;
 	return true;
 }
 
 /* Goes on by @n blocks, or by as many as end before the watch listens. Returns how many. */
-static uint32_t skip_blocks(struct jt_wave *w, uint32_t stage, uint32_t n, uint64_t step_ns,
+static uint32_t skip_blocks(struct jt_wave *w, uint32_t stage, uint32_t n,
                             const struct jt_watch *watch)
 {
 	uint32_t n_ranks = w->n_members * w->members[0].in->tp;
-	uint64_t last_ns = 0;
 
-	for (uint32_t i = 0; i < n_ranks; i++) {
+	for (uint32_t i = 0; watch && i < n_ranks; i++) {
 		uint32_t r = rank_at(w, stage, i);
+		uint64_t last_ns = JT_MAX(w->comm[r], w->t[r]), step_ns = step_of(w, r);
 
-		last_ns = JT_MAX(last_ns, JT_MAX(w->comm[r], w->t[r]));
-	}
-	if (watch && (last_ns >= watch->from_ns || step_ns == 0))
-		return 0;
-	if (watch)
+		if (last_ns >= watch->from_ns || step_ns == 0)
+			return 0;
 		n = (uint32_t)JT_MIN((watch->from_ns - 1 - last_ns) / step_ns, n);
+	}
 	for (uint32_t i = 0; i < n_ranks; i++) {
 		uint32_t r = rank_at(w, stage, i);
+		uint64_t ns = n * step_of(w, r);
 
-		w->t[r] += n * step_ns;
-		w->comm[r] += n * step_ns;
+		w->t[r] += ns;
+		w->comm[r] += ns;
 	}
 	return n;
 }
@@ -470,7 +474,6 @@ static bool run_blocks(struct jt_wave *w, uint32_t stage, struct span *spans, st
 {
 	bool alike = blocks_are_alike(w);
 	uint32_t block, end;
-	uint64_t step_ns;
 
 	stage_blocks(w->members[0].in, w->members[0].works[0].n_blocks, stage, &block, &end);
 	for (; block < end; block++) {
@@ -480,8 +483,8 @@ static bool run_blocks(struct jt_wave *w, uint32_t stage, struct span *spans, st
 			note_formation(w, stage);
 		if (!run_spans(w, stage, spans, watch))
 			return false;
-		if (alike && has_formation(w, stage, &step_ns))
-			block += skip_blocks(w, stage, end - block - 1, step_ns, watch);
+		if (alike && has_formation(w, stage))
+			block += skip_blocks(w, stage, end - block - 1, watch);
 	}
 	return true;
 }

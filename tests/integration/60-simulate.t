@@ -230,6 +230,24 @@ def standard_input_may_bring_the_requests():
 
 
 @test
+def log_level_info_tells_what_each_step_was_charged():
+    def joules(text, *more):
+        return sum(map(float, re.findall(text + r" Energy Consumption = (\S+) J$", simulate(*POWER, *more), re.M)))
+
+    compat = ["--model", "compat", "--log-level", "INFO"]
+    npu_j, standby_j = joules(r"\] INFO     NPU", *compat), joules(r"NPU Standby", *compat)
+    active_j = 565 * 1.61707  # (active - idle) W x seconds of layers, as the reference has them
+    assert abs(npu_j - active_j) < 1 and standby_j == 0, (npu_j, standby_j)
+    assert joules(r"\w+") == 0  # by default
+
+
+@test
+def the_other_16_bit_type_stands_in():
+    _, out, err = jouletap("simulate", *POWER[:-1], "float16")
+    assert "Requests finished      : 10" in out and "that for bfloat16 stands in" in err, err
+
+
+@test
 def ctrl_c_prints_what_there_is():
     path = tmp + "/long.jsonl"
     with open(path, "w") as f:
