@@ -45,6 +45,10 @@ accuracy: accuracy-deps $(B)/build.ninja ## docs/accuracy.md and its plots: wind
 	@ninja -C $(B) bench/accuracy
 	@bench/accuracy/report.py $(B)/bench/accuracy docs
 
+attribution: build-deps $(B)/build.ninja ## the tables of docs/attribution.md: policies against what requests caused; D=DIR adds servers
+	@ninja -C $(B) bench/attribution
+	@bench/attribution/report.py $(B)/bench/attribution docs $(D)
+
 bench-gateway: bench-deps ## the gateway beside nginx and HAProxy, of an optimised build; four minutes
 	@[ -f build-bench/build.ninja ] || meson setup build-bench --buildtype=release -Db_lto=true
 	@ninja -C build-bench jouletap bench/gateway-load
@@ -82,4 +86,4 @@ $(B)/build.ninja:
 	meson setup $(B) -Dwerror=true
 
 .NOTPARALLEL:
-.PHONY: all help demo run check test asan tsan fuzz bench accuracy bench-gateway bench-simulator sim-conformance fmt install gdb stats clean
+.PHONY: all help demo run check test asan tsan fuzz bench accuracy attribution bench-gateway bench-simulator sim-conformance fmt install gdb stats clean

@@ -3,23 +3,26 @@
 #define JT_BENCH_ATTRIBUTION_H
 /*
  * Policies of attribution against what requests caused, in a simulated node: cases.c says which
- * requests come, node.c runs them and writes down what happened, judge.c gives that to the policies.
+ * requests come, node.c runs them and writes down what happened, judge.c gives that to the
+ * policies.
  */
 #include "base/rng.h"
 #include "simulator/truth.h"
 
+/* clang-format off */
+/* Time: the cluster's power block, an active NPU draws the same whatever it does. Roofline:
+ * src/model/roofline.c, by the bytes and FLOPs of a step. */
 #define TRUTHS(X)                                                                                  \
-	X(TIME, "time", "the cluster's power block: an active NPU draws the same whatever it does") \
-	X(ROOF, "roofline", "src/model/roofline.c: by the bytes and FLOPs of a step")
+	X(TIME, "time")                                                                            \
+	X(ROOF, "roofline")
 
 enum truth {
-#define X(id, name, what) TRUTH_##id,
+#define X(id, name) TRUTH_##id,
 	TRUTHS(X)
 #undef X
 	N_TRUTHS
 };
 
-/* Told: by the engine, of each step. Seen: by the proxy, from requests and answers. */
 #define METHODS(X)                                                                                 \
 	X(OUTPUT, "output tokens")                                                                 \
 	X(WINDOW, "output tokens, each 15 s")                                                      \
@@ -38,6 +41,7 @@ enum method {
 #undef X
 	N_METHODS
 };
+/* clang-format on */
 
 /* ---- cases.c ---- */
 

@@ -20,7 +20,8 @@
 struct view {
 	enum jt_policy policy;
 	bool has_model;
-	bool from_outside; /* as a gateway: no queue is seen, prompts are estimated, the sensor is slow */
+	bool from_outside; /* as a gateway: no queue is seen, prompts are estimated, the sensor is
+	                      slow */
 };
 
 static const struct view views[N_METHODS] = {
@@ -38,11 +39,9 @@ static const struct jt_sensor slow = { .name = "slow",
 	                               .window_ns = 25 * JT_NS_PER_MS,
 	                               .step_uj = 1000,
 	                               .max_power_mw = 1000000 };
-static const struct jt_sensor fine = { .name = "fine",
-	                               .what = "",
-	                               .update_ns = FINE_NS,
-	                               .step_uj = 1,
-	                               .max_power_mw = 10000000 };
+static const struct jt_sensor fine = {
+	.name = "fine", .what = "", .update_ns = FINE_NS, .step_uj = 1, .max_power_mw = 10000000
+};
 
 /* ---- the energy of the node ---- */
 
@@ -191,7 +190,8 @@ static void happen(struct rig *g, const struct event *e)
 
 		c.kind = JT_LEAVE;
 		tell_timeline(g, e->t_ns, 0, -1);
-		jt__weigher_learn(&g->weigher, q->first_ns - begin_ns(g, q), q->end_ns - q->first_ns);
+		jt__weigher_learn(&g->weigher, q->first_ns - begin_ns(g, q),
+		                  q->end_ns - q->first_ns);
 	} else {
 		load->context_tokens = prompt + e->context - g->run->requests[e->request].input;
 		if (load->phase == JT_PHASE_PREFILL) {
@@ -246,8 +246,8 @@ static void judge_one(struct run *r, enum truth truth, enum method method)
 	struct jt_error err;
 
 	g.meter = (struct meter){ .run = r, .truth = truth };
-	g.meter.idle_w = truth == TRUTH_ROOF ? r->gpu->idle_w
-	                                     : r->cluster->nodes[0].power.npus[0].idle_w;
+	g.meter.idle_w =
+		truth == TRUTH_ROOF ? r->gpu->idle_w : r->cluster->nodes[0].power.npus[0].idle_w;
 	jt__weigher_init(&g.weigher, g.view->policy);
 	g.weigher.has_model = g.view->has_model;
 	g.weigher.arch = *r->arch;

@@ -6,12 +6,12 @@
 #include "attribution.h"
 
 static struct {
-	const char *server, *workload; /* what the name contains; NULL: all */
+	const char *server, *workload, *load; /* what the name contains; NULL: all */
 	struct bench_options bench;
 } options = { .bench = { .seed = 1, .n_pairs = 8 } };
 
 static const char *const truth_names[] = {
-#define X(id, name, what) name,
+#define X(id, name) name,
 	TRUTHS(X)
 #undef X
 };
@@ -24,7 +24,8 @@ static const char *const method_names[] = {
 static void usage(void)
 {
 	fprintf(stderr,
-	        "usage: attribution [--server TEXT] [--workload TEXT] [--data DIR] [--seed N] [--pairs N]\n"
+	        "usage: attribution [--server TEXT] [--workload TEXT] [--load TEXT] [--data DIR]\n"
+	        "       [--seed N] [--pairs N]\n"
 	        "DIR holds profiler/ as the reference simulator has it: without, only servers run "
 	        "whose profile is jouletap's own.\nPrints CSV.\n");
 	exit(2);
@@ -33,9 +34,13 @@ static void usage(void)
 static void parse(int argc, char **argv)
 {
 	static const struct option known[] = {
-		{ "server", required_argument, NULL, 's' }, { "workload", required_argument, NULL, 'w' },
-		{ "data", required_argument, NULL, 'd' },   { "seed", required_argument, NULL, 'n' },
-		{ "pairs", required_argument, NULL, 'p' },  { 0 },
+		{ "server", required_argument, NULL, 's' },
+		{ "workload", required_argument, NULL, 'w' },
+		{ "data", required_argument, NULL, 'd' },
+		{ "seed", required_argument, NULL, 'n' },
+		{ "pairs", required_argument, NULL, 'p' },
+		{ "load", required_argument, NULL, 'l' },
+		{ 0 },
 	};
 	int c;
 
@@ -44,6 +49,8 @@ static void parse(int argc, char **argv)
 			options.server = optarg;
 		else if (c == 'w')
 			options.workload = optarg;
+		else if (c == 'l')
+			options.load = optarg;
 		else if (c == 'd')
 			options.bench.data = optarg;
 		else if (c == 'n')
@@ -79,7 +86,8 @@ static void print(const struct run *r)
 	        (double)r->end_ns * 1e-9, busy * 100, running);
 	for (int t = 0; t < N_TRUTHS; t++) {
 		for (int m = 0; m < N_METHODS; m++)
-			print_row(r, t, method_names[m], verdict_on(r, (enum truth)t, (enum method)m));
+			print_row(r, t, method_names[m],
+			          verdict_on(r, (enum truth)t, (enum method)m));
 		print_row(r, t, "standard error of the truth", truth_error(r, (enum truth)t));
 		printf("\"%s\",%s,%s,%s,\"marginal joules, part of all\",,,%.2f\n", r->server->name,
 		       r->load->workload, r->load->load, truth_names[t],
@@ -111,6 +119,7 @@ int main(int argc, char **argv)
 		for (size_t l = 0; l < n_loads; l++) {
 			if (!is_meant(options.server, servers[s].name) ||
 			    !is_meant(options.workload, loads[l].workload) ||
+			    !is_meant(options.load, loads[l].load) ||
 			    (!servers[s].bundled && !options.bench.data))
 				continue;
 			if (!measure(&servers[s], &loads[l]))

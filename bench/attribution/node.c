@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A load runs on a server; the truth and what an engine could tell of each step are computed as it goes. */
+/* A load runs on a server; the truth and what an engine could tell of each step are computed as it
+ * goes. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,8 +80,8 @@ static void see_token(struct run *r, uint32_t id, uint64_t t_ns)
 	if (q->n_seen < q->next_progress)
 		return;
 	q->next_progress = q->n_seen + 16 + context / 16;
-	r->progress = grown(r, r->progress, r->n_progress, &r->progress_capacity,
-	                    sizeof(*r->progress));
+	r->progress =
+		grown(r, r->progress, r->n_progress, &r->progress_capacity, sizeof(*r->progress));
 	if (!r->failed)
 		r->progress[r->n_progress++] = (struct progress){ t_ns, id, context };
 }

@@ -12,9 +12,9 @@
 #define SHARED_STEP_TOKENS                                                                         \
 	8 /* tokens of a typical decode step, for what a mixture of experts reads */
 
-/* The roofline may be off by so much before a late first token means a queue. */
+/* A first token may be later than the roofline has it by this factor before it means a queue. */
 #define WAIT_SLACK 1.5
-#define KEEP 0.9 /* of what was learned, at each first token */
+#define KEEP 0.9 /* of what was learned, at each first token: the last ten count */
 
 static const char *const names[JT_N_POLICIES] = { "equal", "tokens", "roofline" };
 
@@ -61,7 +61,11 @@ static uint32_t chunk_tokens(const struct jt_weigher *w, const struct jt_load *l
 	return JT_MAX(JT_MIN(load->prompt_tokens, w->max_batch_tokens), 1);
 }
 
-/* Of the time to its first token, what a prompt is computed in. The rest it waits, behind others. */
+/*
+ * Of the time to its first token, what a prompt is computed in; the rest it waits behind others,
+ * and nobody outside the engine sees when the one turns into the other. Its joules are laid evenly
+ * over both, so that a queue is charged for its prompts once and not all of the time.
+ */
 static double part_computing(const struct jt_weigher *w)
 {
 	return w->seen_s > 0 ? JT_MIN(WAIT_SLACK * w->computing_s / w->seen_s, 1) : 1;

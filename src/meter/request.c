@@ -302,6 +302,8 @@ int jt_request_progress(struct jt_meter *m, uint64_t t_ns, uint64_t request, enu
 	if (phase == JT_PHASE_DECODE && !r->first_ns) {
 		r->first_ns = t_ns;
 		tell_span(m, r, JT_PHASE_PREFILL, r->begin_ns, t_ns, r->load.prompt_tokens);
+		jt__weigher_first_token(&r->service->weigher, r->load.prompt_tokens,
+		                        t_ns - r->begin_ns);
 	} else if (phase == r->load.phase && context_tokens == r->load.context_tokens) {
 		return JT_OK;
 	}

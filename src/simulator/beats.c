@@ -24,7 +24,7 @@ static double unused_j(const struct jt_sim *s, uint32_t node)
 			                          : JT_NONE;
 			double whole, left;
 
-			if (!f->wave || end_ns == JT_NONE || end_ns <= s->t_ns)
+			if (!f->wave || end_ns <= s->t_ns) /* not known yet: far away */
 				continue;
 			whole = (double)(end_ns - f->formed_ns);
 			left = (double)(end_ns - s->t_ns);
@@ -55,6 +55,13 @@ static double power_since_last_beat(struct jt_sim *s)
 	}
 	s->beat_from_ns = s->t_ns;
 	return power_w;
+}
+
+/* One at an instant: there is no power without time. */
+bool jt__beat_is_due(const struct jt_sim *s)
+{
+	return (double)s->t_ns > s->last_beat_ns + s->interval_ns &&
+	       !(s->totals.has_power && s->t_ns == s->beat_from_ns);
 }
 
 void jt__beat(struct jt_sim *s)

@@ -7,6 +7,7 @@
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "jouletap/record.h"
 #include "simulator/csv.h"
 #include "simulator/output.h"
 
@@ -146,7 +147,7 @@ static void put_facts(struct jt_csv *c, struct part *p, const struct jt_sim_requ
 	to = put_text(to, r->model);
 	for (size_t i = 0; i < JT_ARRAY_LEN(numbers); i++) {
 		*to++ = ',';
-		to = put_number(to, numbers[i]);
+		to = numbers[i] == JT_NONE ? put_text(to, "-1") : put_number(to, numbers[i]);
 	}
 	*to++ = ',';
 	p->n = (size_t)(to - p->data);

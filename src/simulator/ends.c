@@ -41,7 +41,8 @@ static void end_request(struct jt_sim *s, struct jt_inst *x, struct jt_request *
 {
 	report(s, x, r);
 	if (r->ends_session) {
-		s->n_sessions -= r->arrival.nth > 0;
+		if (r->arrival.nth > 0 && --s->n_sessions == 0)
+			jt__wake_all(s); /* there may be nothing left to wait for */
 	} else {
 		struct jt_arrival next = r->arrival;
 
@@ -63,7 +64,8 @@ static void hand_over(struct jt_sim *s, struct jt_request *r)
 	status = jt__sched_take_over(to->sched, &r->seq);
 	if (status < 0)
 		jt__sim_fail(s, jt__fail(s->err, status, "simulate",
-		                 "request %llu does not fit into decode instance %u: its KV cache is full",
+		                 "request %llu does not fit into decode instance %u, whose KV cache is full: "
+		                 "use more memory there, more decode instances or a smaller max_num_seqs",
 		                 (unsigned long long)r->seq.id, to->index));
 	jt__inst_stir(to);
 }

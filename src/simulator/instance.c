@@ -112,6 +112,25 @@ static int open_lower(double gb, const struct jt_instance *in, struct jt_kv_pool
 	return jt__kv_pool_new(&o, ret_pool, err);
 }
 
+/* Blocks are found by their tokens alone: who shares them must keep the same thing in them. */
+static int check_sharing(const struct jt_sim *s, const struct jt_inst *x, struct jt_error *err)
+{
+	for (uint32_t i = 0; i < x->index; i++) {
+		const struct jt_instance *a = s->insts[i].in, *b = x->in;
+
+		if (!a->serving.prefix_caching ||
+		    (s->o.prefix_store == JT_PREFIX_CPU && a->node != b->node))
+			continue;
+		if (a->model != b->model || a->serving.block_size != b->serving.block_size ||
+		    a->serving.dtype != b->serving.dtype || a->serving.kv_fp8 != b->serving.kv_fp8)
+			return jt__fail(err, JT_EINVAL, "prefix_sharing",
+			                "instances %u and %u cannot share cached prefixes: model, "
+			                "block_size, dtype and kv_cache_dtype must be the same",
+			                i, x->index);
+	}
+	return JT_OK;
+}
+
 /* The lower tier of the instance's cache: its own, or one for all of a node. */
 static int lower_of(struct jt_sim *s, struct jt_inst *x, struct jt_kv_pool **ret_pool,
                     struct jt_error *err)
@@ -127,9 +146,11 @@ static int lower_of(struct jt_sim *s, struct jt_inst *x, struct jt_kv_pool **ret
 	if (cxl && s->cluster->n_cxl == 0)
 		return jt__fail(err, JT_EINVAL, "prefix_storage",
 		                "CXL, but the cluster has no 'cxl_mem'");
-	if (s->o.prefix_sharing)
+	if (s->o.prefix_sharing) {
 		pool = &s->shared[cxl ? 0 : x->in->node];
-	if (!*pool)
+		status = check_sharing(s, x, err);
+	}
+	if (status == JT_OK && !*pool)
 		status = open_lower(gb, x->in, pool, err);
 	*ret_pool = *pool;
 	return status;
@@ -159,9 +180,14 @@ static int open_sched(struct jt_sim *s, struct jt_inst *x, struct jt_error *err)
 	if (room < (double)block_bytes)
 		return jt__fail(err, JT_EINVAL, in->model->name,
 		                "instance %u: %.2f GB of weights leave no KV cache in %g GB at %.2f of it; "
-		                "use more memory, a larger tp_size or a smaller dtype",
+		                "use more memory, a larger tp_size, a smaller dtype or block_size",
 		                x->index, (double)x->weight_bytes / GB, in->mem_gb, in->mem_util);
 	o.kv.n_blocks = (uint64_t)(room / (double)block_bytes);
+	if (o.kv.n_blocks >= UINT32_MAX)
+		return jt__fail(err, JT_ELIMIT, "npu_mem",
+		                "instance %u: mem_size %g GB holds %llu blocks of KV, at most 2^32 - 2 "
+		                "can be told apart; use a larger block_size",
+		                x->index, in->mem_gb, (unsigned long long)o.kv.n_blocks);
 	if ((status = lower_of(s, x, &o.kv.lower, err)) < 0)
 		return status;
 	return jt__sched_new(&o, &x->sched, err);

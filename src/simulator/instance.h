@@ -141,6 +141,8 @@ void jt__sim_fail(struct jt_sim *s, int status);
 
 /* poll.c: one rank of @x is asked, the first or the last. */
 void jt__poll(struct jt_sim *s, struct jt_inst *x, bool first);
+/* What all wait for has changed: idle ranks are asked at the next instant. */
+void jt__wake_all(struct jt_sim *s);
 
 /* ends.c: the asked rank has come to the end of its batch, if it had one. */
 void jt__hear_end(struct jt_sim *s, struct jt_inst *x, bool first);
@@ -157,6 +159,7 @@ void jt__count_standby(struct jt_sim *s, struct jt_inst *x);
 void jt__count_all_standby(struct jt_sim *s);
 
 /* beats.c */
+bool jt__beat_is_due(const struct jt_sim *s);
 void jt__beat(struct jt_sim *s);
 
 /* share.c: what the shares of an instance's sequences go by. */

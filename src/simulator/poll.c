@@ -23,7 +23,7 @@ static bool group_is_empty(const struct jt_sim *s, const struct jt_inst *x)
 	return true;
 }
 
-static void wake_all(struct jt_sim *s)
+void jt__wake_all(struct jt_sim *s)
 {
 	for (uint32_t i = 0; i < s->cluster->n_instances; i++)
 		jt__inst_stir(&s->insts[i]);
@@ -41,7 +41,7 @@ static bool retire(struct jt_sim *s, struct jt_inst *x, bool first)
 		x->done = true;
 		if (++s->n_done == s->n_prefill) {
 			s->prefill_done = true;
-			wake_all(s);
+			jt__wake_all(s);
 		}
 	}
 	s->over = s->n_done == s->cluster->n_instances;
@@ -60,7 +60,7 @@ void jt__poll(struct jt_sim *s, struct jt_inst *x, bool first)
 		if (status < 0)
 			jt__sim_fail(s, status);
 		if (jt__arrivals_next_ns(&s->arrivals) == JT_NONE)
-			wake_all(s);
+			jt__wake_all(s);
 	}
 	if (first && x->idle) {
 		jt__count_standby(s, x);
@@ -72,7 +72,7 @@ void jt__poll(struct jt_sim *s, struct jt_inst *x, bool first)
 	if (s->status < 0)
 		return;
 	busy = jt__begin_batch(s, x, first);
-	if (first && (double)s->t_ns > s->last_beat_ns + s->interval_ns)
+	if (first && s->o.quirks.idle_grid && jt__beat_is_due(s))
 		jt__beat(s);
 	if (!busy && !retire(s, x, first))
 		*(first ? &x->first_quiet : &x->last_quiet) = true;

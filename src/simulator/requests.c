@@ -65,7 +65,9 @@ struct jt_request *jt__request_new(struct jt_sim *s, struct jt_arrival a, const 
 	r->seq.prompt_tokens = ask.input_tokens;
 	r->seq.output_tokens = ask.output_tokens;
 	r->seq.has_first = s->o.skip_prefill;
-	r->last_token_ns = a.t_ns;
+	if (s->o.skip_prefill)
+		r->queuing_ns = r->ttft_ns = JT_NONE;
+	r->last_token_ns = s->o.quirks.gap_from_zero ? 0 : a.t_ns;
 	r->arrival = a;
 	r->pause_ns = ask.pause_ns;
 	r->ends_session = ask.is_last;
@@ -87,7 +89,9 @@ void jt__request_give(struct jt_sim *s, struct jt_request *r)
 int jt__request_token(struct jt_request *r, uint64_t t_ns)
 {
 	if (r->n_itl == r->itl_capacity) {
-		uint32_t more = JT_MAX(256u, r->itl_capacity * 2);
+		/* All that will be needed, unless that is more than anybody asks for. */
+		uint32_t likely = JT_MIN(r->seq.output_tokens, 4096u);
+		uint32_t more = JT_MAX(likely, r->itl_capacity * 2);
 		uint64_t *p = jt__realloc(r->itl_ns, more, sizeof(*p));
 
 		if (!p)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <string.h>
+#include "jouletap/record.h"
 #include "simulator/results.h"
 
 int jt__results_init(struct jt_sim_results *r, const struct jt_cluster *cluster,
@@ -35,7 +36,7 @@ void jt__results_request(struct jt_sim_results *r, const struct jt_sim_request *
 {
 	struct jt_latencies *l = &r->instances[request->instance];
 
-	if (jt__tally_add(&l->ttft, &request->ttft_ns, 1) < 0 ||
+	if (jt__tally_add(&l->ttft, &request->ttft_ns, request->ttft_ns != JT_NONE) < 0 ||
 	    jt__tally_add(&l->tpot, &request->tpot_ns, 1) < 0 ||
 	    jt__tally_add(&l->itl, request->itl_ns, request->n_itl) < 0)
 		r->status = JT_ENOMEM;
@@ -63,22 +64,26 @@ void jt__results_beat(struct jt_sim_results *r, const struct jt_sim_beat *beat)
 	};
 }
 
-int jt__results_overall(const struct jt_sim_results *r, struct jt_latencies *ret_all)
+int jt__results_overall(const struct jt_sim_results *r, struct jt_latencies *room,
+                        const struct jt_latencies **ret_all)
 {
+	uint32_t n = r->cluster->n_instances;
 	int status = JT_OK;
 
-	memset(ret_all, 0, sizeof(*ret_all));
-	for (uint32_t i = 0; i < r->cluster->n_instances && status == JT_OK; i++) {
+	memset(room, 0, sizeof(*room));
+	for (uint32_t i = 0; i < n && n > 1 && status == JT_OK; i++) {
 		const struct jt_latencies *l = &r->instances[i];
 
-		status = jt__tally_merge(&ret_all->ttft, &l->ttft);
+		status = jt__tally_merge(&room->ttft, &l->ttft);
 		if (status == JT_OK)
-			status = jt__tally_merge(&ret_all->tpot, &l->tpot);
+			status = jt__tally_merge(&room->tpot, &l->tpot);
 		if (status == JT_OK)
-			status = jt__tally_merge(&ret_all->itl, &l->itl);
+			status = jt__tally_merge(&room->itl, &l->itl);
 	}
 	if (status < 0)
-		jt__latencies_fini(ret_all);
+		jt__latencies_fini(room);
+	else
+		*ret_all = n > 1 ? room : &r->instances[0];
 	return status;
 }
 

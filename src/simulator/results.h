@@ -34,8 +34,9 @@ void jt__results_fini(struct jt_sim_results *r); /* accepts a zeroed one */
 void jt__results_request(struct jt_sim_results *r, const struct jt_sim_request *request);
 void jt__results_beat(struct jt_sim_results *r, const struct jt_sim_beat *beat);
 
-/* Over all instances; to be freed. */
-int jt__results_overall(const struct jt_sim_results *r, struct jt_latencies *ret_all);
+/* Over all instances: those of the only one, or put together in @room, which is to be freed. */
+int jt__results_overall(const struct jt_sim_results *r, struct jt_latencies *room,
+                        const struct jt_latencies **ret_all);
 void jt__latencies_fini(struct jt_latencies *l);
 
 /* Of one tally, in @unit_ns. NaN without values. */

@@ -110,7 +110,8 @@ int jt__sim_new(const struct jt_cluster *c, struct jt_workload *w, const struct 
 	int status = JT_OK;
 
 	if (jt__workload_lines(w) == 0)
-		return jt__fail(err, JT_EINVAL, "workload", "no requests");
+		return jt__fail(err, JT_EINVAL, jt__workload_name(w),
+		                "no requests: at least one line of JSON is needed");
 	if (!(o->log_interval_s >= 1e-9 && o->log_interval_s <= 1e9))
 		return jt__fail(err, JT_EINVAL, "log_interval",
 		                "'%g' is not a time from 1e-9 to 1e9 seconds", o->log_interval_s);
@@ -296,8 +297,11 @@ static uint64_t next_need_ns(const struct jt_sim *s)
 	}
 	if (idle)
 		t_ns = JT_MIN(t_ns, jt__arrivals_next_ns(&s->arrivals));
-	if (first_idle)
-		t_ns = JT_MIN(t_ns, first_ns_beyond(s->last_beat_ns + s->interval_ns));
+	if (first_idle || !s->o.quirks.idle_grid) {
+		uint64_t beat_ns = first_ns_beyond(s->last_beat_ns + s->interval_ns);
+
+		t_ns = JT_MIN(t_ns, s->o.quirks.idle_grid ? beat_ns : JT_MAX(beat_ns, s->t_ns + 1));
+	}
 	return t_ns;
 }
 
@@ -360,6 +364,8 @@ int jt__sim_run(struct jt_sim *s, uint64_t n_batches, struct jt_error *err)
 		if (s->began_now_ns == s->t_ns)
 			s->began_now_ns = JT_NONE;
 		s->t_ns = t_ns;
+		if (!s->o.quirks.idle_grid && jt__beat_is_due(s))
+			jt__beat(s);
 		ask_all(s);
 	}
 	s->totals.t_ns = s->t_ns;

@@ -26,6 +26,7 @@ enum jt_prefix_store { JT_PREFIX_NONE, JT_PREFIX_CPU, JT_PREFIX_CXL };
 	X(cxl_in_dram,    "cxl-in-dram",    "CXL traffic is billed as the node's DRAM")                 \
 	X(twice_kv,       "twice-kv",       "the KV of a prefill/decode hand-over is billed twice")           \
 	X(lost_token,     "lost-token",     "the first token of a request that is handed over is not counted") \
+	X(gap_from_zero,  "gap-from-zero",  "with --skip-prefill a request's first gap counts from time 0") \
 	X(first_experts,  "first-experts",  "experts in round robin: every token goes to the first of them")
 /* clang-format on */
 struct jt_quirks {
@@ -71,8 +72,10 @@ struct jt_sim_request {
 	uint64_t id;
 	const char *model;
 	uint32_t input_tokens, output_tokens;
-	uint64_t arrival_ns, end_ns, queuing_ns, ttft_ns, tpot_ns;
-	const uint64_t *itl_ns; /* output_tokens - 1 gaps */
+	uint64_t arrival_ns, end_ns;
+	uint64_t queuing_ns, ttft_ns; /* JT_NONE with skip_prefill: nothing is a first token then */
+	uint64_t tpot_ns;
+	const uint64_t *itl_ns; /* output_tokens - 1 gaps; with skip_prefill one more, since its arrival */
 	uint32_t n_itl;
 	uint32_t n_preempted;
 	uint32_t hit_tokens;

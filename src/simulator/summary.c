@@ -115,7 +115,7 @@ static int put_latencies(const char *title, const struct jt_latencies *l, FILE *
 	int status;
 
 	put_rule(title, to);
-	if (!l->ttft.n) {
+	if (!l->tpot.n) {
 		fputs("no request finished\n", to);
 		return JT_OK;
 	}
@@ -130,13 +130,14 @@ static int put_latencies(const char *title, const struct jt_latencies *l, FILE *
 
 static int put_all_latencies(const struct jt_sim_results *r, FILE *to)
 {
-	struct jt_latencies all;
-	int status = jt__results_overall(r, &all);
+	const struct jt_latencies *all;
+	struct jt_latencies room;
+	int status = jt__results_overall(r, &room, &all);
 
 	if (status < 0)
 		return status;
-	status = put_latencies("Latency", &all, to);
-	jt__latencies_fini(&all);
+	status = put_latencies("Latency", all, to);
+	jt__latencies_fini(&room);
 	for (uint32_t i = 0;
 	     status == JT_OK && r->cluster->n_instances > 1 && i < r->cluster->n_instances; i++) {
 		char title[48];
@@ -398,9 +399,10 @@ static void json_series(struct jt_buf *b, const struct jt_sim_results *r)
 
 int jt__summary_json(const struct jt_sim_results *r, struct jt_buf *b)
 {
-	struct jt_latencies all;
+	const struct jt_latencies *all;
+	struct jt_latencies room;
 	struct jt_sim_totals n;
-	int status = jt__results_overall(r, &all);
+	int status = jt__results_overall(r, &room, &all);
 
 	if (status < 0)
 		return status;
@@ -408,8 +410,8 @@ int jt__summary_json(const struct jt_sim_results *r, struct jt_buf *b)
 	jt__buf_append_text(b, "{");
 	json_open(b, "complete", r->complete ? "true" : "false");
 	json_totals(b, &n);
-	status = json_latencies(b, &all);
-	jt__latencies_fini(&all);
+	status = json_latencies(b, all);
+	jt__latencies_fini(&room);
 	if (status == JT_OK)
 		status = json_instances(b, r);
 	json_energy(b, r, &n);

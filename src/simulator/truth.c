@@ -3,9 +3,9 @@
  * Shapley values (L. S. Shapley, "A value for n-person games", 1953) by sampled orders (Castro,
  * Gómez, Tejada, "Polynomial calculation of the Shapley value based on sampling", 2009).
  *
- * Who comes first pays for reading the weights, hundreds of times what the others add, so that plain
- * sampling would take thousands of orders. Most of a batch's cost has the form of a shared part and
- * own parts, whose Shapley value is known:
+ * Who comes first pays for reading the weights, hundreds of times what the others add, so that
+ *plain sampling would take thousands of orders. Most of a batch's cost has the form of a shared
+ *part and own parts, whose Shapley value is known:
  *
  *	g(S) = a + Σ b_i over S, g of nobody = 0        value of i:  b_i + a/n
  *

@@ -5,7 +5,8 @@
  * Who caused the joules of a batch: what policies of attribution are judged by. The sequences of a
  * batch play a game in which a coalition costs what a batch of it alone would have cost. Each is
  * given its Shapley value: the mean, over all orders in which the batch could have been put
- * together, of what it added when its turn came. Time between batches is nobody's. Pure; one thread.
+ * together, of what it added when its turn came. Time between batches is nobody's. Pure; one
+ * thread.
  */
 #include "base/rng.h"
 #include "model/model.h"
@@ -21,8 +22,8 @@ struct jt_game {
 
 struct jt_share {
 	double shapley_j;
-	double marginal_j; /* what the whole costs more than without this one; the sum of all is below
-	                      the whole where costs are shared */
+	double marginal_j; /* what the whole costs more than without this one; the sum of all is
+	                      below the whole where costs are shared */
 	double variance;   /* of shapley_j, in J²: orders are sampled; 0 when all were tried */
 };
 
@@ -53,8 +54,8 @@ struct jt_truth; /* opaque */
 struct jt_truth_options {
 	uint32_t n_pairs;
 	uint64_t seed;
-	/* NULL: joules are those of the cluster's power block. Else of the roofline of @arch on this
-	 * GPU, which draws more the more it computes. */
+	/* NULL: joules are those of the cluster's power block. Else of the roofline of @arch on
+	 * this GPU, which draws more the more it computes. */
 	const struct jt_gpu *gpu;
 	const struct jt_arch *arch;
 };

@@ -21,7 +21,6 @@ struct jt_memory {
 		uint64_t asked_ns, end_ns;
 	} recent[64];
 	uint32_t n_recent;
-	uint64_t end_ns; /* of all before those */
 };
 uint64_t jt__memory_access(struct jt_memory *m, uint64_t t_ns, uint64_t bytes);
 

@@ -21,6 +21,8 @@ struct layer {
 	enum role role;
 	uint64_t weight_bytes;
 	uint64_t whole_weight_bytes; /* of all ranks */
+	struct jt_placement weights; /* where they are, by a rule or outside of blocks */
+	bool has_rule; /* of its own; else what holds for the block holds for it */
 };
 
 struct part {
@@ -125,6 +127,25 @@ static enum role role_of(const struct jt_layer *l)
 	return ROLE_PLAIN;
 }
 
+static void place_layer(const struct jt_instance *in, struct layer *l)
+{
+	const char *name = l->role == ROLE_EXPERTS ? "moe" : l->in_profile->name;
+
+	if (strcmp(name, "embedding") == 0)
+		l->weights = in->embedding;
+	else if (strcmp(name, "final_layernorm") == 0)
+		l->weights = in->final_norm;
+	else if (strcmp(name, "lm_head") == 0)
+		l->weights = in->lm_head;
+	else
+		l->weights = (struct jt_placement){ JT_PLACE_NPU, 0 };
+	for (uint32_t i = 0; i < in->n_layers && !l->has_rule; i++) {
+		l->has_rule = strcmp(in->layers[i].layer, name) == 0;
+		if (l->has_rule)
+			l->weights = in->layers[i].weights;
+	}
+}
+
 static int fill_part(struct jt_pricer *p, const struct jt_layer_list *list, struct part *part)
 {
 	bool is_tpu = strstr(p->in->hardware, "TPU") != NULL; /* does it inside of the attention */
@@ -137,12 +158,13 @@ static int fill_part(struct jt_pricer *p, const struct jt_layer_list *list, stru
 
 		if (is_tpu && strcmp(l->name, "rotary_emb") == 0)
 			continue;
-		part->layers[part->n++] = (struct layer){
+		part->layers[part->n] = (struct layer){
 			.in_profile = l,
 			.role = role_of(l),
 			.weight_bytes = weight_bytes(p->in, l->name, p->in->tp, p->in->ep),
 			.whole_weight_bytes = weight_bytes(p->in, l->name, 1, 1),
 		};
+		place_layer(p->in, &part->layers[part->n++]);
 	}
 	return JT_OK;
 }
@@ -268,22 +290,9 @@ struct build {
 	uint64_t times; /* that what is built now happens in the batch */
 };
 
-static struct jt_placement place_of(const struct jt_pricer *p, const char *layer, int block)
+static struct jt_placement place_of(const struct jt_pricer *p, const struct layer *l, int block)
 {
-	const struct jt_instance *in = p->in;
-	struct jt_placement npu = { JT_PLACE_NPU, 0 };
-
-	for (uint32_t i = 0; i < in->n_layers; i++) {
-		if (strcmp(in->layers[i].layer, layer) == 0)
-			return in->layers[i].weights;
-	}
-	if (block >= 0)
-		return in->blocks[block];
-	if (strcmp(layer, "embedding") == 0)
-		return in->embedding;
-	if (strcmp(layer, "final_layernorm") == 0)
-		return in->final_norm;
-	return strcmp(layer, "lm_head") == 0 ? in->lm_head : npu;
+	return block >= 0 && !l->has_rule ? p->in->blocks[block] : l->weights;
 }
 
 static void count_dram(struct build *b, struct jt_placement from, uint64_t bytes)
@@ -298,7 +307,7 @@ static void count_dram(struct build *b, struct jt_placement from, uint64_t bytes
 /* The weights of a layer that are not in the NPU's memory are on their way since the rank's begin. */
 static void wait_for_weights(struct build *b, const struct layer *l, int block)
 {
-	struct jt_placement from = place_of(b->p, l->in_profile->name, block);
+	struct jt_placement from = place_of(b->p, l, block);
 	struct jt_load load = { from, l->weight_bytes, .at_begin = true };
 
 	if (l->weight_bytes == 0 ||
@@ -324,7 +333,7 @@ static void add_layer(struct build *b, const struct layer *l, int block)
 	add_run(b->w, b->ops, ns);
 	b->w->effort.npu_ns += ns * b->times;
 	if (block >= 0)
-		count_dram(b, place_of(b->p, l->in_profile->name, block), l->weight_bytes);
+		count_dram(b, place_of(b->p, l, block), l->weight_bytes);
 }
 
 static void add_message(struct build *b, enum jt_op_kind kind, uint64_t bytes)
@@ -378,7 +387,7 @@ static void add_experts(struct build *b, const struct layer *l, int block)
 	const struct jt_instance *in = b->p->in;
 	const struct jt_arch *a = &in->model->arch;
 	uint64_t f = element_bytes(in), tokens, experts;
-	struct jt_placement from = place_of(b->p, "moe", block);
+	struct jt_placement from = place_of(b->p, l, block);
 	struct jt_load load = { from, l->weight_bytes, .at_begin = false };
 	struct jt_op run = { .kind = JT_OP_EXPERTS,
 		             .first = UINT32_MAX,
@@ -549,7 +558,7 @@ static void add_outside(struct build *b, const struct part *part, struct jt_ops 
 		const struct layer *l = &part->layers[i];
 
 		add_layer(b, l, -1);
-		count_dram(b, place_of(b->p, l->in_profile->name, -1),
+		count_dram(b, place_of(b->p, l, -1),
 		           whole ? l->whole_weight_bytes : l->weight_bytes);
 	}
 }

@@ -323,6 +323,11 @@ void jt__workload_free(struct jt_workload *w)
 	jt__free(w);
 }
 
+const char *jt__workload_name(const struct jt_workload *w)
+{
+	return w->path;
+}
+
 uint64_t jt__workload_lines(const struct jt_workload *w)
 {
 	return w->n;

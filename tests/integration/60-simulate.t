@@ -247,6 +247,42 @@ def the_other_16_bit_type_stands_in():
     assert "Requests finished      : 10" in out and "that for bfloat16 stands in" in err, err
 
 
+def trace(name, asks):
+    path = f"{tmp}/{name}.jsonl"
+    with open(path, "w") as f:
+        f.writelines(json.dumps(a) + "\n" for a in asks)
+    return path
+
+
+@test
+def gaps_of_days_cost_nothing():
+    path = trace("days", [{"input_toks": 9, "output_toks": 2, "arrival_time_ns": t}
+                          for t in (0, 86400 * 10**9, 10**18)])
+    for model in ("physical", "compat"):
+        j = in_json("-c", POWER[1], "-d", path, "--model", model, "--log-interval", "1e6")
+        assert j["requests"] == 3 and len(j["series"]) == 1000 and j["simulated_s"] > 1e9
+        assert all(200 <= beat["power_w"] < 202 for beat in j["series"]), j["series"][:3]
+
+
+@test
+def one_token_and_sessions_over_prefill_and_decode():
+    asks = [{"input_toks": 20, "output_toks": n, "tool_duration_ns": 10**7} for n in (1, 5, 1)]
+    path = trace("sessions", [{"session_id": str(i), "arrival_time_ns": i * 10**6, "sub_requests": asks} for i in range(4)])
+    for name in ("single_node_pd_instance", "single_node_multi_instance"):
+        out = f"{tmp}/{name}.csv"
+        j = in_json("-c", f"{CLUSTERS}/{name}.json", "-d", path, "-o", out)
+        assert j["requests"] == 12 and j["generated_tokens"] == 28, j
+        for r in rows(out):
+            assert len(json.loads(r["ITL"])) == int(r["output"]) - 1
+
+
+@test
+def a_fine_interval_is_a_beat_for_each():
+    j = in_json(*POWER, "--log-interval", "0.001")
+    assert abs(len(j["series"]) - j["simulated_s"] / 0.001) <= 1
+    assert all(beat["power_w"] > 150 for beat in j["series"])
+
+
 @test
 def ctrl_c_prints_what_there_is():
     path = tmp + "/long.jsonl"

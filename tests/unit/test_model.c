@@ -225,6 +225,7 @@ static void own_and_shared_joules_add_up_to_the_step(void)
 
 	for (size_t i = 0; i < JT_ARRAY_LEN(archs); i++) {
 		const struct jt_arch *a = &archs[i];
+		struct jt_own_rates rates = jt__roofline_own_rates(a, g);
 		struct jt_step_cost c;
 		double sum_j = jt__roofline_shared_j(a, g, 302) +
 		               jt__roofline_own_j(a, g, 100, 50.5) +
@@ -232,6 +233,10 @@ static void own_and_shared_joules_add_up_to_the_step(void)
 		               jt__roofline_own_j(a, g, 1, 10) + jt__roofline_own_j(a, g, 1, 5000);
 
 		jt__roofline(a, g, &s, &c);
+		check_near(sum_j, c.dynamic_j, 1e-12 * c.dynamic_j);
+		sum_j = jt__roofline_shared_j(a, g, 302) + jt__own_j(&rates, 100, 50.5) +
+		        jt__own_j(&rates, 200, 600) + jt__own_j(&rates, 1, 10) +
+		        jt__own_j(&rates, 1, 5000);
 		check_near(sum_j, c.dynamic_j, 1e-12 * c.dynamic_j);
 	}
 }

@@ -76,6 +76,36 @@ static void roofline_weighs_what_a_step_costs(void)
 	check(weigh(&w, JT_PHASE_DECODE, 1000, 1100, 4).own > 3 * decode.own);
 }
 
+/* A prompt of 1000 tokens takes some 30 ms on an H100. */
+static void who_waits_for_its_first_token_weighs_less_until_the_queue_is_gone(void)
+{
+	struct jt_weigher w = with_model();
+	struct jt_weight before = weigh(&w, JT_PHASE_PREFILL, 1000, 1000, 1), queued;
+
+	jt__weigher_first_token(&w, 1000, 40 * JT_NS_PER_MS);
+	check(weigh(&w, JT_PHASE_PREFILL, 1000, 1000, 1).own == before.own);
+	for (int i = 0; i < 100; i++)
+		jt__weigher_first_token(&w, 1000, 4 * JT_NS_PER_S);
+	queued = weigh(&w, JT_PHASE_PREFILL, 1000, 1000, 1);
+	check(queued.own > before.own / 200 && queued.own < before.own / 50);
+	check(queued.shared == before.shared);
+	check(weigh(&w, JT_PHASE_DECODE, 1000, 1000, 1).own > 0);
+	for (int i = 0; i < 100; i++)
+		jt__weigher_first_token(&w, 1000, 40 * JT_NS_PER_MS);
+	check(weigh(&w, JT_PHASE_PREFILL, 1000, 1000, 1).own == before.own);
+}
+
+static void a_first_token_teaches_nothing_without_a_model(void)
+{
+	struct jt_weigher w;
+	uint32_t before;
+
+	jt__weigher_init(&w, JT_POLICY_ROOFLINE);
+	before = weigh(&w, JT_PHASE_PREFILL, 1000, 1000, 1).own;
+	jt__weigher_first_token(&w, 1000, 4 * JT_NS_PER_S);
+	check(weigh(&w, JT_PHASE_PREFILL, 1000, 1000, 1).own == before);
+}
+
 static void a_hidden_phase_weighs_in_between(void)
 {
 	struct jt_weigher w = with_model();
@@ -239,6 +269,8 @@ int main(void)
 	test(tokens_are_those_of_a_step);
 	test(roofline_without_a_model_is_the_phase_split_over_the_time_of_each_phase);
 	test(roofline_weighs_what_a_step_costs);
+	test(who_waits_for_its_first_token_weighs_less_until_the_queue_is_gone);
+	test(a_first_token_teaches_nothing_without_a_model);
 	test(a_hidden_phase_weighs_in_between);
 	test(policies_have_names);
 	test(of_a_stream_the_engine_tells_queue_from_prefill);

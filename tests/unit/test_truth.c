@@ -223,6 +223,23 @@ static void a_price_that_fails_is_told(void)
 	jt__shapley_fini(&w);
 }
 
+static void without_memory_it_says_so_and_goes_on_later(void)
+{
+	struct jt_share shares[MOST];
+	struct jt_shapley w = { .n_pairs = 2 };
+	int status = JT_ENOMEM;
+
+	set_sizes(MOST);
+	for (uint64_t nth = 1; status == JT_ENOMEM && nth < 20; nth++) {
+		jt__alloc_fail_at(nth);
+		status = jt__shapley(&w, &game, MOST, shares);
+		check(status == JT_OK || nth < 6);
+	}
+	jt__alloc_fail_at(0);
+	check(status == JT_OK);
+	jt__shapley_fini(&w);
+}
+
 /* ---- over a simulation ---- */
 
 #define DATA JT_SOURCE_ROOT "/data/"
@@ -268,7 +285,8 @@ static int open_requests(struct jt_workload **ret_workload, struct jt_error *err
 static bool run_world(uint64_t seed)
 {
 	struct jt_cluster_where where = {
-		.path = DATA "simulator/configs/cluster/single_node_power_instance.json", .data = DATA
+		.path = DATA "simulator/configs/cluster/single_node_power_instance.json",
+		.data = DATA
 	};
 	struct jt_serving_defaults d = JT_SERVING_DEFAULTS;
 	struct jt_sim_options o = { .profiles = DATA "simulator/profiler", .log_interval_s = 1 };
@@ -280,8 +298,7 @@ static bool run_world(uint64_t seed)
 	bool ok;
 
 	memset(&world, 0, sizeof(world));
-	ok = jt__cluster_load(&where, &d, &c, &err) == JT_OK &&
-	     open_requests(&w, &err) == JT_OK &&
+	ok = jt__cluster_load(&where, &d, &c, &err) == JT_OK && open_requests(&w, &err) == JT_OK &&
 	     jt__truth_new(&to, &world.powered, &err) == JT_OK &&
 	     jt__sim_new(c, w, &o, &ob, &world.sim, &err) == JT_OK;
 	if (ok) {
@@ -366,6 +383,7 @@ int main(void)
 	test(what_a_sequence_adds_last_is_less_than_its_share);
 	test(one_seed_gives_one_answer);
 	test(a_price_that_fails_is_told);
+	test(without_memory_it_says_so_and_goes_on_later);
 	test(requests_have_all_the_joules_of_their_batches);
 	test(who_prefills_alone_has_that_batch);
 	test(a_simulation_gives_one_truth);
