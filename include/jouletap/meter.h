@@ -172,7 +172,8 @@ struct jt_request_facts {
 /*
  * It is over; its record follows through on_record when the energy of its last instant is known
  * (where there is no domain, before this returns). Where nothing of it was seen its joules are
- * JT_NONE; where there is no memory for @facts, so is all that they say. JT_ENOENT: over, or unknown.
+ * JT_NONE; where there is no memory for @facts, so is all that they say. JT_ENOENT: over, or
+ * unknown.
  */
 int jt_request_end(struct jt_meter *m, uint64_t t_ns, uint64_t request,
                    const struct jt_request_facts *facts);

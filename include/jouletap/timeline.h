@@ -26,20 +26,20 @@ struct jt_sensor {
 	                     */
 	uint64_t window_ns; /* averaging window of the instantaneous field; 0: none */
 	uint64_t avg_window_ns; /* averaging window of the averaged field; 0: there is none */
-	uint64_t filter_ns; /* instead of a window: the field follows with this time constant */
-	uint64_t lag_ns;    /* end of the averaging window to the update that shows it */
-	uint64_t wrap_uj;   /* the counter runs 0 .. wrap_uj - 1; 0: it does not wrap */
-	uint64_t step_uj;   /* smallest step of the counter */
-	uint32_t gain_ppm;  /* the true energy is what it reads × (1 ± gain) … */
-	uint32_t offset_mw; /* … ± this for as long as it took */
-	uint32_t max_power_mw; /* the domain never draws more; a reading above is a lie */
+	uint64_t filter_ns;     /* instead of a window: the field follows with this time constant */
+	uint64_t lag_ns;        /* end of the averaging window to the update that shows it */
+	uint64_t wrap_uj;       /* the counter runs 0 .. wrap_uj - 1; 0: it does not wrap */
+	uint64_t step_uj;       /* smallest step of the counter */
+	uint32_t gain_ppm;      /* the true energy is what it reads × (1 ± gain) … */
+	uint32_t offset_mw;     /* … ± this for as long as it took */
+	uint32_t max_power_mw;  /* the domain never draws more; a reading above is a lie */
 };
 
 /* Known kinds, terminated by a row without a name. */
 extern const struct jt_sensor jt_sensors[];
 
-/* Where its figures are from: what a [key] in a row's source stands for. Terminated by one without a
- * key. */
+/* Where its figures are from: what a [key] in a row's source stands for. Terminated by one without
+ * a key. */
 struct jt_sensor_source {
 	const char *key;
 	const char *where;
@@ -83,9 +83,9 @@ struct jt_activity {
 };
 
 /*
- * What the domain is doing says where within a counter's steps their energy was, and makes the bound
- * narrower; the totals stay the counter's. Changes come in any order, but before the sample that
- * closes the step they belong to: a later one acts from the next step on. @change is copied.
+ * What the domain is doing says where within a counter's steps their energy was, and makes the
+ * bound narrower; the totals stay the counter's. Changes come in any order, but before the sample
+ * that closes the step they belong to: a later one acts from the next step on. @change is copied.
  */
 void jt_timeline_note(struct jt_timeline *tl, const struct jt_activity *change);
 

@@ -91,7 +91,8 @@ static int run(const void *args, const struct jt_operands *operands)
 
 static const struct jt_opt options[] = {
 	{ "scdoc", 0, JT_OPT_FLAG, NULL, NULL, offsetof(struct args, scdoc),
-	  "print the source of the manual page; also of commands, config-keys, record-fields, sensors" },
+	  "print the source of the manual page; also of commands, config-keys, record-fields, "
+	  "sensors" },
 	JT_OPTS_END,
 };
 

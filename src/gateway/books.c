@@ -19,7 +19,8 @@
 #define IDLE_TICK_NS (50 * JT_NS_PER_MS)
 #define SLACK_NS (20 * JT_NS_PER_MS)
 #define MEMORY_MAX 65536
-#define MAX_KNOTS 32768 /* of a domain: ten minutes or more; requests look back to their beginning */
+/* Knots of a domain: ten minutes or more, for requests look back to their beginning. */
+#define MAX_KNOTS 32768
 #define SETTLE_NS (5 * JT_NS_PER_S) /* at the end, the last records wait for the last samples */
 
 /* ---- what the meter says ---- */

@@ -17,11 +17,10 @@ static double unused_j(const struct jt_sim *s, uint32_t node)
 		const struct jt_inst *x = &s->insts[i];
 
 		for (uint32_t k = 0; x->in->node == node && k < x->n_flights; k++) {
-			const struct jt_flight *f =
-				&x->flights[(x->first_flight + k) % x->n_slots];
-			uint64_t end_ns = f->wave ? jt__wave_end_ns(f->wave, f->member,
-			                                            x->in->n_npus - 1)
-			                          : JT_NONE;
+			const struct jt_flight *f = &x->flights[(x->first_flight + k) % x->n_slots];
+			uint64_t end_ns =
+				f->wave ? jt__wave_end_ns(f->wave, f->member, x->in->n_npus - 1)
+					: JT_NONE;
 			double whole, left;
 
 			if (!f->wave || end_ns <= s->t_ns) /* not known yet: far away */
@@ -86,4 +85,3 @@ void jt__beat(struct jt_sim *s)
 	if (s->ob.beat)
 		s->ob.beat(s->ob.user, &b);
 }
-

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A rank that has nothing to do begins a batch: one that is there for it, a new one, or in a
- * data-parallel group a token for nobody so that the others can go on. A group's batches wait for each
- * other, are padded to the largest and go together.
+ * data-parallel group a token for nobody so that the others can go on. A group's batches wait for
+ * each other, are padded to the largest and go together.
  */
 #include "jouletap/record.h"
 #include "simulator/instance.h"
@@ -39,8 +39,7 @@ static void begin_others(struct jt_inst *x, struct jt_flight *f, bool last_stage
 
 		if (asked || in_last != last_stage)
 			continue;
-		jt__wave_begin(f->wave, f->member, r,
-		               JT_MAX(f->open_ns, free_ns(x, f, r)));
+		jt__wave_begin(f->wave, f->member, r, JT_MAX(f->open_ns, free_ns(x, f, r)));
 	}
 }
 
@@ -172,8 +171,8 @@ static bool begin_ready(struct jt_sim *s, struct jt_inst *x, bool first)
 	return true;
 }
 
-/* The other members wait for this one, which has nothing to do: it takes part with a token for nobody.
- * Any rank that is asked notices, also when the first one still has to form a batch. */
+/* The other members wait for this one, which has nothing to do: it takes part with a token for
+ * nobody. Any rank that is asked notices, also when the first one still has to form a batch. */
 static bool must_keep_step(const struct jt_sim *s, const struct jt_inst *x)
 {
 	return x->in->dp_group >= 0 && !waiting_flight(x) && others_wait(s, x);
@@ -211,4 +210,3 @@ bool jt__begin_batch(struct jt_sim *s, struct jt_inst *x, bool first)
 		begin_ready(s, x, first);
 	return true;
 }
-

@@ -81,9 +81,9 @@ struct jt_instance {
 	uint32_t dp_members; /* of the group; 1 without */
 	struct jt_serving_defaults serving; /* resolved: dtype is never JT_DTYPE_NONE */
 	bool has_placement;                 /* the configuration says "placement" */
-	bool has_block_rules;        /* and has rules for blocks: every layer is built by itself */
-	struct jt_placement *blocks; /* weights of each of arch.n_layers blocks */
-	struct jt_placement kv_evict;                        /* where KV is recalled from */
+	bool has_block_rules;         /* and has rules for blocks: every layer is built by itself */
+	struct jt_placement *blocks;  /* weights of each of arch.n_layers blocks */
+	struct jt_placement kv_evict; /* where KV is recalled from */
 	struct jt_placement embedding, final_norm, lm_head; /* named layers outside the blocks */
 	struct jt_named_placement *layers; /* inside of blocks; before what holds for the block */
 	uint32_t n_layers;

@@ -2,8 +2,8 @@
 /*
  * placement: { default, blocks: [{ blocks: "0-3,7", … }], layers: { name: … } }, each with weights,
  * kv_loc and kv_evict_loc. A layer's own rule comes before its block's, that before the default;
- * what a layer's rule leaves open is the default's, whatever the block says. Of the two KV places only
- * the default's kv_evict_loc has an effect: where KV is recalled from; the others are checked.
+ * what a layer's rule leaves open is the default's, whatever the block says. Of the two KV places
+ * only the default's kv_evict_loc has an effect: where KV is recalled from; the others are checked.
  */
 #include <ctype.h>
 #include <stdio.h>
@@ -202,8 +202,8 @@ int jt__cluster_placement(const struct jt_cluster_reader *r, const struct jt_val
 	if (v->json && (status = jt__value_fields(v, fields, NULL)) < 0)
 		return status;
 	in->kv_evict.place = JT_PLACE_CPU;
-	if (rule.json && (status = parse_rule(r->c, &rule, rule_fields, &fallback,
-	                                      &in->kv_evict)) < 0)
+	if (rule.json &&
+	    (status = parse_rule(r->c, &rule, rule_fields, &fallback, &in->kv_evict)) < 0)
 		return status;
 	in->embedding = in->final_norm = in->lm_head = fallback;
 	for (uint32_t i = 0; i < in->model->arch.n_layers; i++)

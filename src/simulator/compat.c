@@ -201,7 +201,8 @@ void jt__compat_begin(const struct jt_sim_results *r, const struct jt_compat_inp
 	fputs("▶ Starting simulation...\n\n", to);
 }
 
-static void put_booking(const char *what, uint32_t node, double joules, uint64_t t_unix_ns, FILE *to)
+static void put_booking(const char *what, uint32_t node, double joules, uint64_t t_unix_ns,
+                        FILE *to)
 {
 	put_clock(t_unix_ns, to);
 	fprintf(to, " [PowerModel] [node=%u] INFO     %s Energy Consumption = %.3e J\n", node, what,

@@ -64,9 +64,10 @@ static void hand_over(struct jt_sim *s, struct jt_request *r)
 	status = jt__sched_take_over(to->sched, &r->seq);
 	if (status < 0)
 		jt__sim_fail(s, jt__fail(s->err, status, "simulate",
-		                 "request %llu does not fit into decode instance %u, whose KV cache is full: "
-		                 "use more memory there, more decode instances or a smaller max_num_seqs",
-		                 (unsigned long long)r->seq.id, to->index));
+		                         "request %llu does not fit into decode instance %u, whose "
+		                         "KV cache is full: use more memory there, more decode "
+		                         "instances or a smaller max_num_seqs",
+		                         (unsigned long long)r->seq.id, to->index));
 	jt__inst_stir(to);
 }
 
@@ -99,7 +100,8 @@ static void account(const struct jt_sim *s, const struct jt_inst *x, const struc
 		                  .begin_ns = f->open_ns,
 		                  .end_ns = s->t_ns,
 		                  .batch = f->batch,
-		                  .dynamic_j = s->totals.has_power ? jt__sum_joules(&f->joules) : NAN };
+		                  .dynamic_j =
+		                          s->totals.has_power ? jt__sum_joules(&f->joules) : NAN };
 
 	if (s->totals.has_power)
 		jt__share_out(s, x, f, b.dynamic_j);
@@ -141,4 +143,3 @@ void jt__hear_end(struct jt_sim *s, struct jt_inst *x, bool first)
 	if (f->first_ended && f->last_ended)
 		end_flight(s, x, f);
 }
-

@@ -107,8 +107,8 @@ static int open_lower(double gb, const struct jt_instance *in, struct jt_kv_pool
 	o.n_blocks = (uint64_t)(gb * GB / (double)o.bytes_per_block);
 	if (o.n_blocks == 0)
 		return jt__fail(err, JT_EINVAL, "prefix_storage",
-		                "%g GB hold no chunk of %u tokens: use a larger memory, or none", gb,
-		                chunk);
+		                "%g GB hold no chunk of %u tokens: use a larger memory, or none",
+		                gb, chunk);
 	return jt__kv_pool_new(&o, ret_pool, err);
 }
 
@@ -178,16 +178,18 @@ static int open_sched(struct jt_sim *s, struct jt_inst *x, struct jt_error *err)
 	if (v->max_num_batched_tokens)
 		o.max_batch_tokens = JT_MIN(o.max_batch_tokens, v->max_num_batched_tokens);
 	if (room < (double)block_bytes)
-		return jt__fail(err, JT_EINVAL, in->model->name,
-		                "instance %u: %.2f GB of weights leave no KV cache in %g GB at %.2f of it; "
-		                "use more memory, a larger tp_size, a smaller dtype or block_size",
-		                x->index, (double)x->weight_bytes / GB, in->mem_gb, in->mem_util);
+		return jt__fail(
+			err, JT_EINVAL, in->model->name,
+			"instance %u: %.2f GB of weights leave no KV cache in %g GB at %.2f of it; "
+			"use more memory, a larger tp_size, a smaller dtype or block_size",
+			x->index, (double)x->weight_bytes / GB, in->mem_gb, in->mem_util);
 	o.kv.n_blocks = (uint64_t)(room / (double)block_bytes);
 	if (o.kv.n_blocks >= UINT32_MAX)
-		return jt__fail(err, JT_ELIMIT, "npu_mem",
-		                "instance %u: mem_size %g GB holds %llu blocks of KV, at most 2^32 - 2 "
-		                "can be told apart; use a larger block_size",
-		                x->index, in->mem_gb, (unsigned long long)o.kv.n_blocks);
+		return jt__fail(
+			err, JT_ELIMIT, "npu_mem",
+			"instance %u: mem_size %g GB holds %llu blocks of KV, at most 2^32 - 2 "
+			"can be told apart; use a larger block_size",
+			x->index, in->mem_gb, (unsigned long long)o.kv.n_blocks);
 	if ((status = lower_of(s, x, &o.kv.lower, err)) < 0)
 		return status;
 	return jt__sched_new(&o, &x->sched, err);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef JT_INSTANCE_H
 #define JT_INSTANCE_H
-/* What sim.c (the clock), poll.c (what happens at an instant) and the files beside them share. Private. */
+/* What sim.c (the clock), poll.c (what happens at an instant) and the files beside them share.
+ * Private. */
 #include "base/buf.h"
 #include "model/sched.h"
 #include "simulator/arrivals.h"
@@ -28,13 +29,13 @@ struct jt_request {
 
 /* A batch on its way, or waiting for the other members of its group. */
 struct jt_flight {
-	struct jt_batch *batch; /* NULL: a token for nobody, to keep the group in step */
+	struct jt_batch *batch;  /* NULL: a token for nobody, to keep the group in step */
 	struct jt_work works[2]; /* the second for halves that take turns */
 	uint32_t n_works;
-	struct jt_wave *wave;   /* NULL: not priced yet */
-	uint32_t member;        /* in the wave */
+	struct jt_wave *wave; /* NULL: not priced yet */
+	uint32_t member;      /* in the wave */
 	uint64_t formed_ns;
-	uint64_t open_ns;       /* the wave could begin; JT_NONE before */
+	uint64_t open_ns;             /* the wave could begin; JT_NONE before */
 	bool first_ended, last_ended; /* told by the first and the last rank */
 	bool last_joined;
 	struct jt_batch_joules joules;
@@ -56,17 +57,18 @@ struct jt_inst {
 	struct jt_sched *sched;
 	struct jt_kv_pool *lower; /* its own; NULL: none or shared */
 	uint64_t weight_bytes;
-	const struct jt_gpu *gpu;      /* its hardware's, or one that stands in, for shares of joules */
+	const struct jt_gpu *gpu; /* its hardware's, or one that stands in, for shares of joules */
 	struct jt_own_rates own_rates; /* on it */
 	/* In the order in which they were formed; a ring of pp + 1. */
 	struct jt_flight *flights;
 	uint32_t n_slots, first_flight, n_flights;
-	struct jt_flight *first_runs, *last_runs; /* what the asked ranks are busy with; NULL: idle */
+	struct jt_flight *first_runs; /* what the asked ranks are busy with; NULL: idle */
+	struct jt_flight *last_runs;
 	bool first_sleeps, last_sleeps;
 	bool done;
-	uint32_t n_done; /* asked ranks that have been told so */
+	uint32_t n_done;              /* asked ranks that have been told so */
 	bool first_quiet, last_quiet; /* asked since anything changed, and had nothing to do */
-	bool idle;       /* its first rank has no batch */
+	bool idle;                    /* its first rank has no batch */
 	uint64_t idle_since_ns, standby_to_ns;
 	/* Scratch for the items of a batch. */
 	uint32_t *prompts, *tokens, *order;
@@ -90,7 +92,7 @@ struct jt_sim {
 	uint32_t n_shared;
 	struct jt_wave_slot *waves; /* all of them */
 	struct jt_request *requests, *free_requests;
-	uint32_t n_sessions; /* under way, with more requests to come or running */
+	uint32_t n_sessions;              /* under way, with more requests to come or running */
 	uint32_t next_front, next_decode; /* where routing goes on */
 	uint32_t *fronts, *decodes;       /* instances that take requests; that take over */
 	uint32_t n_fronts, n_decodes, n_prefill;
@@ -131,8 +133,8 @@ static inline struct jt_request *jt__request_of(struct jt_seq *seq)
 {
 	return jt_container_of(seq, struct jt_request, seq);
 }
-struct jt_request *jt__request_new(struct jt_sim *s, struct jt_arrival a, const struct jt_instance *in,
-                                   struct jt_error *err);
+struct jt_request *jt__request_new(struct jt_sim *s, struct jt_arrival a,
+                                   const struct jt_instance *in, struct jt_error *err);
 void jt__request_give(struct jt_sim *s, struct jt_request *r);
 int jt__request_token(struct jt_request *r, uint64_t t_ns);
 

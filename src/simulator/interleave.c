@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Listed one after the other stand: the first half up to its attention, the second half up to its own,
- * then by turns the rest of a block with the next block's attention part. The NPU always takes the
- * earliest listed layer that can run. A layer follows the one listed before it, except behind an
- * attention in memory: the first layer there waits for the memory operations alone, with two halves
- * for those issued before the other half's turn. That is how the reference links them, its oversights
- * included: where nothing decodes, the attention of the prefill waits for nothing at all.
+ * Listed one after the other stand: the first half up to its attention, the second half up to its
+ * own, then by turns the rest of a block with the next block's attention part. The NPU always takes
+ * the earliest listed layer that can run. A layer follows the one listed before it, except behind
+ * an attention in memory: the first layer there waits for the memory operations alone, with two
+ * halves for those issued before the other half's turn. That is how the reference links them, its
+ * oversights included: where nothing decodes, the attention of the prefill waits for nothing at
+ * all.
  */
 #include <stdlib.h>
 #include "jouletap/record.h"
@@ -87,8 +88,8 @@ static void add(struct linker *l, const struct jt_work *work, const struct jt_op
 	il->n++;
 }
 
-static void add_ops(struct linker *l, const struct jt_work *works, uint32_t half, const struct jt_ops *ops,
-                    uint32_t first, uint32_t end)
+static void add_ops(struct linker *l, const struct jt_work *works, uint32_t half,
+                    const struct jt_ops *ops, uint32_t first, uint32_t end)
 {
 	for (uint32_t i = first; i < end; i++)
 		add(l, &works[half], &ops->items[i], half);
@@ -187,8 +188,8 @@ static uint32_t pick(struct jt_interleave *il, uint32_t first, uint64_t t_ns, ui
 }
 
 uint64_t jt__interleave(struct jt_interleave *il, const struct jt_work *works, uint32_t n_works,
-                        const struct jt_interleave_part *part, uint64_t begin_ns,
-                        uint64_t input_ns, const struct jt_interleave_ops *ops)
+                        const struct jt_interleave_part *part, uint64_t begin_ns, uint64_t input_ns,
+                        const struct jt_interleave_ops *ops)
 {
 	uint64_t t_ns = begin_ns;
 	uint32_t first = 0;

@@ -2,8 +2,8 @@
 #ifndef JT_INTERLEAVE_H
 #define JT_INTERLEAVE_H
 /*
- * A batch whose attention is done in memory, whole or in two halves that take turns: while the memory
- * does the attention of one, the NPU computes the other. Pure; one thread.
+ * A batch whose attention is done in memory, whole or in two halves that take turns: while the
+ * memory does the attention of one, the NPU computes the other. Pure; one thread.
  */
 #include "simulator/work.h"
 
@@ -36,12 +36,12 @@ struct jt_interleave_part {
 };
 
 /*
- * Runs that part of one or two works from @begin_ns on, when the first one's input is there at @input_ns; returns
- * when the last layer is done, JT_NONE when memory ran out.
+ * Runs that part of one or two works from @begin_ns on, when the first one's input is there at
+ * @input_ns; returns when the last layer is done, JT_NONE when memory ran out.
  */
 uint64_t jt__interleave(struct jt_interleave *il, const struct jt_work *works, uint32_t n_works,
-                        const struct jt_interleave_part *part, uint64_t begin_ns,
-                        uint64_t input_ns, const struct jt_interleave_ops *ops);
+                        const struct jt_interleave_part *part, uint64_t begin_ns, uint64_t input_ns,
+                        const struct jt_interleave_ops *ops);
 void jt__interleave_fini(struct jt_interleave *il);
 
 /* Divides @n items by their tokens, the largest first, each to the lighter half: half[i] is 0 or 1.

@@ -37,7 +37,8 @@ enum jt_collective { JT_ALL_REDUCE, JT_ALL_GATHER, JT_REDUCE_SCATTER };
 /*
  * One collective over a ring of @n ranks (at least 2; up to JT_RING_MAX), @step apart in @t from
  * its begin: they come to it at the times that stand there, and leave it at those that are written
- * there. @watch hears of every message, unless NULL. @bytes: the whole buffer; for an all-gather one rank's part.
+ * there. @watch hears of every message, unless NULL. @bytes: the whole buffer; for an all-gather
+ * one rank's part.
  */
 #define JT_RING_MAX 1024
 void jt__ring(const struct jt_link *l, enum jt_collective kind, uint64_t bytes, uint64_t *t,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What one rank of an instance hears and is told when it is asked at an instant: what has arrived is
- * routed, its batch may be over, another one may begin, a heartbeat may be due, and the instance may
- * have nothing left to wait for. The order of these is the reference's.
+ * What one rank of an instance hears and is told when it is asked at an instant: what has arrived
+ * is routed, its batch may be over, another one may begin, a heartbeat may be due, and the instance
+ * may have nothing left to wait for. The order of these is the reference's.
  */
 #include "jouletap/record.h"
 #include "simulator/instance.h"

@@ -17,7 +17,8 @@
 #define NS 1e-9
 #define PJ 1e-12
 
-static const struct jt_npu_power *npu_power(const struct jt_cluster_node *node, const char *hardware)
+static const struct jt_npu_power *npu_power(const struct jt_cluster_node *node,
+                                            const char *hardware)
 {
 	static const struct jt_npu_power none;
 
@@ -47,7 +48,8 @@ void jt__node_energy_init(struct jt_node_energy *e, const struct jt_cluster_node
 	w[JT_C_STORAGE] = p->storage_idle_w * p->n_storage;
 }
 
-struct jt_batch_joules jt__batch_joules(const struct jt_node_energy *e, const struct jt_instance *in,
+struct jt_batch_joules jt__batch_joules(const struct jt_node_energy *e,
+                                        const struct jt_instance *in,
                                         const struct jt_effort *effort)
 {
 	const struct jt_node_power *p = &e->node->power;
@@ -60,13 +62,13 @@ struct jt_batch_joules jt__batch_joules(const struct jt_node_energy *e, const st
 	if (!e->node->has_power)
 		return j;
 	j.by[JT_C_NPU] = (npu->active_w - npu->idle_w) * layers_s * in->tp;
-	j.by[JT_C_CPU] = (p->cpu_active_w - p->cpu_idle_w) * fmax(BUSY_CPU - p->cpu_util, 0) *
-	                 layers_s;
+	j.by[JT_C_CPU] =
+		(p->cpu_active_w - p->cpu_idle_w) * fmax(BUSY_CPU - p->cpu_util, 0) * layers_s;
 	if (e->node->pim)
 		j.by[JT_C_PIM] = (e->node->pim->peak_w - p->dimm_idle_w) * effort->pim_ns * NS;
 	j.by[JT_C_CXL] = cxl_bytes * 8 * p->dram_pj_per_bit * PJ;
-	j.by[JT_C_DRAM] = (effort->dram_bytes - cxl_bytes) * 8 * p->dram_pj_per_bit * PJ +
-	                  j.by[JT_C_PIM];
+	j.by[JT_C_DRAM] =
+		(effort->dram_bytes - cxl_bytes) * 8 * p->dram_pj_per_bit * PJ + j.by[JT_C_PIM];
 	j.by[JT_C_LINK] = link_bytes * 8 * p->link_pj_per_bit * PJ;
 	return j;
 }

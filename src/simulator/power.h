@@ -24,7 +24,8 @@ void jt__node_energy_init(struct jt_node_energy *e, const struct jt_cluster_node
 struct jt_batch_joules {
 	double by[JT_N_COMPONENTS];
 };
-struct jt_batch_joules jt__batch_joules(const struct jt_node_energy *e, const struct jt_instance *in,
+struct jt_batch_joules jt__batch_joules(const struct jt_node_energy *e,
+                                        const struct jt_instance *in,
                                         const struct jt_effort *effort);
 double jt__sum_joules(const struct jt_batch_joules *j);
 /* Books @part of it: 1, or -0.3 for what of a batch has not happened yet. */
@@ -32,7 +33,8 @@ void jt__book(struct jt_node_energy *e, const struct jt_batch_joules *j, double 
 /* So many NPUs of @in in standby. */
 void jt__book_standby(struct jt_node_energy *e, const struct jt_instance *in, double seconds,
                       uint32_t n_npus);
-double jt__node_idle_w(const struct jt_node_energy *e, const struct jt_instance *in); /* all its NPUs */
+double jt__node_idle_w(const struct jt_node_energy *e,
+                       const struct jt_instance *in); /* all its NPUs */
 double jt__standby_s(const struct jt_node_energy *e, const struct jt_instance *in); /* its limit */
 
 double jt__node_total_j(const struct jt_node_energy *e, uint64_t t_ns);

@@ -50,7 +50,8 @@ static void add_item(struct jt_shape *shape, const struct jt_batch_item *item)
 	a->n_decode++;
 }
 
-/* Sequences beyond their first token have their attention done in memory, the longest prompt first. */
+/* Sequences beyond their first token have their attention done in memory, the longest prompt first.
+ */
 static void offload(struct jt_inst *x, const struct jt_batch *b, int half, struct jt_shape *shape)
 {
 	uint32_t n = 0;
@@ -93,7 +94,8 @@ static struct jt_shape empty_shape(void)
 		                                 .decode_kv_max = 1 } };
 }
 
-/* Whether the batch goes as two halves, of which each has sequences; then x->half says who is where. */
+/* Whether the batch goes as two halves, of which each has sequences; then x->half says who is
+ * where. */
 static bool halve(struct jt_inst *x, const struct jt_batch *b)
 {
 	uint32_t second;
@@ -177,7 +179,8 @@ static void tell_booking(struct jt_sim *s, uint32_t node, const struct jt_batch_
 	s->ob.booked(s->ob.user, &b);
 }
 
-int jt__price_flight(struct jt_sim *s, struct jt_inst *x, struct jt_flight *f, uint64_t padded_tokens)
+int jt__price_flight(struct jt_sim *s, struct jt_inst *x, struct jt_flight *f,
+                     uint64_t padded_tokens)
 {
 	struct jt_node_energy *e = &s->nodes[x->in->node];
 	struct jt_effort effort;
@@ -228,4 +231,3 @@ int jt__sim_supposed_j(struct jt_sim *s, uint32_t instance, double *ret_dynamic_
 	*ret_dynamic_j = jt__sum_joules(&j);
 	return JT_OK;
 }
-

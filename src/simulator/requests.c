@@ -3,7 +3,8 @@
 #include "jouletap/record.h"
 #include "simulator/instance.h"
 
-/* Chained hashes of all its full blocks, which are known beforehand: what is found is another matter. */
+/* Chained hashes of all its full blocks, which are known beforehand: what is found is another
+ * matter. */
 static int hash_blocks(struct jt_request *r, const struct jt_ask *ask, uint32_t block)
 {
 	uint32_t n_ids = ask->n_input_ids + ask->n_output_ids, n = n_ids / block;
@@ -18,7 +19,8 @@ static int hash_blocks(struct jt_request *r, const struct jt_ask *ask, uint32_t 
 		r->hashes_capacity = n;
 	}
 	for (uint32_t i = 0; i < n; i++)
-		r->hashes[i] = parent = jt__kv_hash_block(parent, ask->ids + (size_t)i * block, block);
+		r->hashes[i] = parent =
+			jt__kv_hash_block(parent, ask->ids + (size_t)i * block, block);
 	r->seq.hashes = n ? r->hashes : NULL;
 	r->seq.n_hashes = n;
 	return JT_OK;
@@ -47,8 +49,8 @@ static struct jt_request *take(struct jt_sim *s)
 	return r;
 }
 
-struct jt_request *jt__request_new(struct jt_sim *s, struct jt_arrival a, const struct jt_instance *in,
-                                   struct jt_error *err)
+struct jt_request *jt__request_new(struct jt_sim *s, struct jt_arrival a,
+                                   const struct jt_instance *in, struct jt_error *err)
 {
 	bool with_ids = in->serving.prefix_caching;
 	struct jt_request *r = take(s);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which instance gets a request: the least loaded, (4 waiting + running) / places, where equals take
- * turns; the next in turn; or one drawn at random (xorshift, not the reference's generator).
+ * Which instance gets a request: the least loaded, (4 waiting + running) / places, where equals
+ * take turns; the next in turn; or one drawn at random (xorshift, not the reference's generator).
  */
 #include <string.h>
 #include "simulator/instance.h"
@@ -16,7 +16,8 @@ static double load_of(const struct jt_inst *x)
 	return places ? load / places : load;
 }
 
-static uint32_t least_loaded(const struct jt_sim *s, const uint32_t *list, uint32_t n, uint32_t from)
+static uint32_t least_loaded(const struct jt_sim *s, const uint32_t *list, uint32_t n,
+                             uint32_t from)
 {
 	uint32_t best = from % n;
 	double best_load = load_of(&s->insts[list[best]]);
@@ -77,7 +78,8 @@ int jt__route_arrived(struct jt_sim *s)
 		status = jt__sched_submit(to->sched, &r->seq);
 		if (status == JT_ELIMIT)
 			return jt__fail(s->err, status, "simulate",
-			                "request %llu with %u + %u tokens is longer than the whole KV cache of instance %u",
+			                "request %llu with %u + %u tokens is longer than the whole "
+			                "KV cache of instance %u",
 			                (unsigned long long)r->seq.id, r->seq.prompt_tokens,
 			                r->seq.output_tokens, to->index);
 		if (status < 0)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What of a batch is whose: the same split as the roofline policy's, own joules to each sequence and
- * what reading the weights costs to all in equal parts, scaled to what the batch really cost. The
- * idle power of the instance's NPUs meanwhile is shared in equal parts as well.
+ * What of a batch is whose: the same split as the roofline policy's, own joules to each sequence
+ * and what reading the weights costs to all in equal parts, scaled to what the batch really cost.
+ * The idle power of the instance's NPUs meanwhile is shared in equal parts as well.
  */
 #include "simulator/instance.h"
 
-/* Only ratios of a GPU's figures matter here, so that one type stands for those not in the table. */
+/* Only ratios of a GPU's figures matter here, so that one type stands for those not in the table.
+ */
 #define STAND_IN "H100-SXM5-80GB"
 
 static double own_j(const struct jt_own_rates *rates, const struct jt_batch_item *item)

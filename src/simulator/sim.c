@@ -59,8 +59,8 @@ static int open_memories(struct jt_sim *s)
 
 		s->fabric.cpu[i] =
 			(struct jt_memory){ .bytes_per_ns = floor(first->cpu_bw_gbs),
-				            .latency_ns = (uint64_t)first->cpu_latency_ns,
-				            .queued = true };
+			                    .latency_ns = (uint64_t)first->cpu_latency_ns,
+			                    .queued = true };
 		if (!pim)
 			continue;
 		s->fabric.pim_free_ns[i] =
@@ -207,7 +207,8 @@ static bool last_is_idle(const struct jt_inst *x)
 
 static uint64_t end_of_first(const struct jt_inst *x)
 {
-	return x->first_runs ? jt__wave_end_ns(x->first_runs->wave, x->first_runs->member, 0) : JT_NONE;
+	return x->first_runs ? jt__wave_end_ns(x->first_runs->wave, x->first_runs->member, 0)
+	                     : JT_NONE;
 }
 
 static uint64_t end_of_last(const struct jt_inst *x)
@@ -255,9 +256,9 @@ static uint64_t next_event_ns(const struct jt_sim *s, uint64_t from_ns)
 	}
 	if (under_way && t_ns != JT_NONE)
 		return t_ns;
-	return s->t_ns + IDLE_STEP_NS *
-	                         JT_MAX((from_ns - s->t_ns + IDLE_STEP_NS - 1) / IDLE_STEP_NS,
-	                                (uint64_t)1);
+	return s->t_ns +
+	       IDLE_STEP_NS *
+	               JT_MAX((from_ns - s->t_ns + IDLE_STEP_NS - 1) / IDLE_STEP_NS, (uint64_t)1);
 }
 
 /* When standby ends, seen from shortly before on: JT_NONE if it has, or there is none. */
@@ -273,7 +274,8 @@ static uint64_t standby_watch_ns(const struct jt_sim *s, const struct jt_inst *x
 	return x->idle_since_ns + limit_ns - STANDBY_MARGIN_NS;
 }
 
-/* The first whole number that is beyond @v as a double, too: above 2^53 the next one need not be. */
+/* The first whole number that is beyond @v as a double, too: above 2^53 the next one need not be.
+ */
 static uint64_t first_ns_beyond(double v)
 {
 	return JT_MAX(jt__whole(v) + 1, jt__whole(nextafter(v, INFINITY)));
@@ -413,7 +415,8 @@ void jt__sim_instance(const struct jt_sim *s, uint32_t i, struct jt_sim_instance
 		.prefix_caching = in->serving.prefix_caching,
 		.requested_tokens = st.requested_tokens,
 		.hit_tokens = st.hit_tokens,
-		.lower_requested_tokens = s->o.prefix_store == JT_PREFIX_NONE ? 0 : st.requested_tokens,
+		.lower_requested_tokens =
+			s->o.prefix_store == JT_PREFIX_NONE ? 0 : st.requested_tokens,
 		.lower_hit_tokens = st.lower_hit_tokens,
 		.n_blocks = st.n_blocks,
 		.block_tokens = in->serving.block_size,

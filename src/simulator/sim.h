@@ -47,21 +47,23 @@ struct jt_sim_options {
 };
 
 enum jt_component { /* where energy goes */
-	JT_C_BASE,
-	JT_C_NPU,
-	JT_C_CPU,
-	JT_C_DRAM,
-	JT_C_LINK,
-	JT_C_NIC,
-	JT_C_STORAGE,
-	JT_C_CXL, /* 0 with quirk cxl_in_dram */
-	JT_C_PIM, /* counted in DRAM by the reference; here by itself as well, see joules */
-	JT_N_COMPONENTS
+	            JT_C_BASE,
+	            JT_C_NPU,
+	            JT_C_CPU,
+	            JT_C_DRAM,
+	            JT_C_LINK,
+	            JT_C_NIC,
+	            JT_C_STORAGE,
+	            JT_C_CXL, /* 0 with quirk cxl_in_dram */
+	            JT_C_PIM, /* counted in DRAM by the reference; here by itself as well, see
+	                         joules */
+	            JT_N_COMPONENTS
 };
 
 /* Joules of one node so far. NPU is split: idle, standby and active add up to JT_C_NPU. */
 struct jt_sim_joules {
-	double by[JT_N_COMPONENTS]; /* JT_C_PIM is a part of JT_C_DRAM, told apart; not to be added */
+	double by[JT_N_COMPONENTS]; /* JT_C_PIM is a part of JT_C_DRAM, told apart; not to be added
+	                             */
 	double npu_idle_j, npu_standby_j, npu_active_j;
 	double total_j;
 };
@@ -75,12 +77,13 @@ struct jt_sim_request {
 	uint64_t arrival_ns, end_ns;
 	uint64_t queuing_ns, ttft_ns; /* JT_NONE with skip_prefill: nothing is a first token then */
 	uint64_t tpot_ns;
-	const uint64_t *itl_ns; /* output_tokens - 1 gaps; with skip_prefill one more, since its arrival */
+	const uint64_t
+		*itl_ns; /* output_tokens - 1 gaps; with skip_prefill one more, since its arrival */
 	uint32_t n_itl;
 	uint32_t n_preempted;
 	uint32_t hit_tokens;
-	/* Its parts of the batches it was in, idle power of the instance's NPUs meanwhile included but
-	   for dynamic_j; modelled; NaN without power. */
+	/* Its parts of the batches it was in, idle power of the instance's NPUs meanwhile included
+	   but for dynamic_j; modelled; NaN without power. */
 	double prefill_j, decode_j, dynamic_j;
 };
 
@@ -97,11 +100,12 @@ struct jt_sim_instance_state {
 
 /* One heartbeat. */
 struct jt_sim_beat {
-	uint64_t t_ns;       /* of the poll at which it came */
-	double nominal_s;    /* what it is printed under */
+	uint64_t t_ns;    /* of the poll at which it came */
+	double nominal_s; /* what it is printed under */
 	double prompt_per_s, generation_per_s;
 	bool has_power;
-	double power_w;      /* mean since the last one, rounded as the reference rounds: 2 digits a node */
+	double power_w; /* mean since the last one, rounded as the reference rounds: 2 digits a node
+	                 */
 	uint64_t n_batches;  /* formed so far */
 	uint32_t batch_size; /* of the latest */
 };
@@ -125,8 +129,10 @@ struct jt_sim_booking {
 
 struct jt_sim_observer {
 	void (*finished)(void *user, const struct jt_sim_request *r);
-	void (*beat)(void *user, const struct jt_sim_beat *b); /* the state is asked by the functions below */
-	void (*batch)(void *user, const struct jt_sim_batch *b); /* before its requests hear of it */
+	void (*beat)(void *user,
+	             const struct jt_sim_beat *b); /* the state is asked by the functions below */
+	void (*batch)(void *user,
+	              const struct jt_sim_batch *b); /* before its requests hear of it */
 	void (*booked)(void *user, const struct jt_sim_booking *b); /* with power only */
 	void *user;
 };
@@ -146,8 +152,8 @@ const char *jt__sim_remarks(const struct jt_sim *s);
 int jt__sim_run(struct jt_sim *s, uint64_t n_batches, struct jt_error *err);
 
 /*
- * A batch of an instance that is only thought of, sequence by sequence as in jt_batch_item, and what
- * it would cost above the base. Nothing is booked. JT_ENOMEM.
+ * A batch of an instance that is only thought of, sequence by sequence as in jt_batch_item, and
+ * what it would cost above the base. Nothing is booked. JT_ENOMEM.
  */
 void jt__sim_suppose_none(struct jt_sim *s, uint32_t instance);
 void jt__sim_suppose(struct jt_sim *s, uint32_t instance, uint32_t new_tokens, uint32_t kv_tokens);
@@ -155,9 +161,9 @@ int jt__sim_supposed_j(struct jt_sim *s, uint32_t instance, double *ret_dynamic_
 
 struct jt_sim_totals {
 	uint64_t t_ns;
-	uint64_t requests; /* finished */
-	uint64_t input_tokens;     /* of finished requests */
-	uint64_t prompt_tokens;    /* through prefill, hits and recomputation included */
+	uint64_t requests;      /* finished */
+	uint64_t input_tokens;  /* of finished requests */
+	uint64_t prompt_tokens; /* through prefill, hits and recomputation included */
 	uint64_t generated_tokens;
 	uint64_t n_batches;
 	uint64_t preemptions, recomputed_tokens;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * All ranks of a stage go through the same list of layers and messages, so their times advance side by
- * side, one list entry after the other: a run adds its length, a collective makes neighbours wait for
- * each other. A member goes alone up to the next collective with other members and waits there.
+ * All ranks of a stage go through the same list of layers and messages, so their times advance side
+ * by side, one list entry after the other: a run adds its length, a collective makes neighbours
+ * wait for each other. A member goes alone up to the next collective with other members and waits
+ * there.
  *
  * The walk is done once for the ends, and again whenever someone asks what happens in between: it
  * depends on nothing but what the ranks were told when they began.
@@ -71,8 +72,9 @@ static int reserve(struct jt_wave *w, uint32_t n)
 	memset(weights + w->capacity, 0, (n - w->capacity) * sizeof(*weights));
 	w->weights_ns = weights;
 	if (!grow(&w->begin_ns, n) || !grow(&w->ready_ns, n) || !grow(&w->end_ns, n) ||
-	    !grow(&w->sent_ns, n) || !grow(&w->arrived_ns, n) || !grow(&w->t, n) || !grow(&w->comm, n) ||
-	    !grow(&w->own, n) || !grow(&w->t_before, n) || !grow(&w->comm_before, n))
+	    !grow(&w->sent_ns, n) || !grow(&w->arrived_ns, n) || !grow(&w->t, n) ||
+	    !grow(&w->comm, n) || !grow(&w->own, n) || !grow(&w->t_before, n) ||
+	    !grow(&w->comm_before, n))
 		return JT_ENOMEM;
 	w->capacity = n;
 	return JT_OK;
@@ -251,8 +253,7 @@ static void local_op(struct jt_wave *w, const struct jt_member *m, const struct 
 	uint32_t tp = m->in->tp;
 
 	if (op->kind == JT_OP_REDUCE)
-		collective(w, &w->fabric->dims[0], JT_ALL_REDUCE, op->bytes, first, 1, tp,
-		           watch);
+		collective(w, &w->fabric->dims[0], JT_ALL_REDUCE, op->bytes, first, 1, tp, watch);
 	for (uint32_t r = 0; r < tp; r++) {
 		uint64_t *t = &w->t[first + r];
 
@@ -290,12 +291,13 @@ static void local_op(struct jt_wave *w, const struct jt_member *m, const struct 
 }
 
 /*
- * To or from the experts, over the ranks of a stage: those of one member (dimension 0), and if there
- * are more parts of the experts than these, over all members. A gather visits the dimensions in
- * reverse with growing parts, a scatter as they are with shrinking ones. Only the first rank's
+ * To or from the experts, over the ranks of a stage: those of one member (dimension 0), and if
+ * there are more parts of the experts than these, over all members. A gather visits the dimensions
+ * in reverse with growing parts, a scatter as they are with shrinking ones. Only the first rank's
  * experts wait for the gather, those of the others go on beside it: so the reference links them.
  */
-static void joint_op(struct jt_wave *w, const struct jt_op *op, uint32_t stage, struct jt_watch *watch)
+static void joint_op(struct jt_wave *w, const struct jt_op *op, uint32_t stage,
+                     struct jt_watch *watch)
 {
 	uint32_t all = w->n_members * w->n_ranks;
 	const struct jt_instance *in = w->members[0].in;
@@ -470,7 +472,8 @@ static uint32_t skip_blocks(struct jt_wave *w, uint32_t stage, uint32_t n,
 	return n;
 }
 
-static bool run_blocks(struct jt_wave *w, uint32_t stage, struct span *spans, struct jt_watch *watch)
+static bool run_blocks(struct jt_wave *w, uint32_t stage, struct span *spans,
+                       struct jt_watch *watch)
 {
 	bool alike = blocks_are_alike(w);
 	uint32_t block, end;
@@ -586,8 +589,8 @@ static void leave_stage(struct jt_wave *w, uint32_t member, uint32_t stage, uint
 	bool last = stage + 1 == m->in->pp;
 
 	if (last && m->in->role != JT_ROLE_PREFILL) {
-		w->end_ns[index] = jt__memory_access(&w->fabric->cpu[m->in->node], t_ns,
-		                                     work->output_bytes);
+		w->end_ns[index] =
+			jt__memory_access(&w->fabric->cpu[m->in->node], t_ns, work->output_bytes);
 	} else {
 		const struct jt_link *l = &w->fabric->dims[last ? 0 : w->fabric->stage_dim];
 

@@ -22,7 +22,7 @@ struct layer {
 	uint64_t weight_bytes;
 	uint64_t whole_weight_bytes; /* of all ranks */
 	struct jt_placement weights; /* where they are, by a rule or outside of blocks */
-	bool has_rule; /* of its own; else what holds for the block holds for it */
+	bool has_rule;               /* of its own; else what holds for the block holds for it */
 };
 
 struct part {
@@ -62,7 +62,8 @@ static uint64_t kv_dim(const struct jt_arch *a)
 }
 
 /* Bytes of @name's weights on one of @p ranks, or of one of @ep for experts. */
-static uint64_t weight_bytes(const struct jt_instance *in, const char *name, uint64_t p, uint64_t ep)
+static uint64_t weight_bytes(const struct jt_instance *in, const char *name, uint64_t p,
+                             uint64_t ep)
 {
 	const struct jt_arch *a = &in->model->arch;
 	uint64_t h = a->hidden_size, f = element_bytes(in);
@@ -304,7 +305,8 @@ static void count_dram(struct build *b, struct jt_placement from, uint64_t bytes
 		b->w->effort.cxl_bytes += (double)bytes * (double)b->times;
 }
 
-/* The weights of a layer that are not in the NPU's memory are on their way since the rank's begin. */
+/* The weights of a layer that are not in the NPU's memory are on their way since the rank's begin.
+ */
 static void wait_for_weights(struct build *b, const struct layer *l, int block)
 {
 	struct jt_placement from = place_of(b->p, l, block);
@@ -319,7 +321,8 @@ static void wait_for_weights(struct build *b, const struct layer *l, int block)
 static uint64_t layer_ns(const struct build *b, const struct jt_layer *l)
 {
 	if (l->kind == JT_LAYER_ATTENTION)
-		return jt__profile_attention_ns(b->p->o.profile, &b->s->attention, b->p->o.exact_skew);
+		return jt__profile_attention_ns(b->p->o.profile, &b->s->attention,
+		                                b->p->o.exact_skew);
 	return jt__profile_layer_ns(b->p->o.profile, l,
 	                            l->kind == JT_LAYER_PER_SEQUENCE ? b->s->sequences
 	                                                             : b->s->tokens);
@@ -343,8 +346,8 @@ static void add_message(struct build *b, enum jt_op_kind kind, uint64_t bytes)
 		                                 [JT_OP_SCATTER] = JT_REDUCE_SCATTER };
 	const struct jt_instance *in = b->p->in;
 	uint32_t n = kind == JT_OP_REDUCE ? in->tp : in->ep;
-	double moved = kind == JT_OP_SEND_KV ? (double)bytes
-	                                     : jt__ring_bytes(of[kind], (double)bytes, n);
+	double moved =
+		kind == JT_OP_SEND_KV ? (double)bytes : jt__ring_bytes(of[kind], (double)bytes, n);
 	double ranks = kind == JT_OP_REDUCE || kind == JT_OP_SEND_KV ? in->tp : in->local_ep;
 
 	add_op(b->w, b->ops, (struct jt_op){ kind, .bytes = bytes });
@@ -356,8 +359,8 @@ static void add_message(struct build *b, enum jt_op_kind kind, uint64_t bytes)
 }
 
 /*
- * Pairs of token and expert, spread evenly: what one rank has to do. At random, an expert is left out
- * by a token with probability 1 - k / experts; counted is how many are not left out by all.
+ * Pairs of token and expert, spread evenly: what one rank has to do. At random, an expert is left
+ * out by a token with probability 1 - k / experts; counted is how many are not left out by all.
  */
 static void share_experts(const struct jt_pricer *p, uint64_t tokens, uint64_t *ret_tokens,
                           uint64_t *ret_experts, uint32_t *ret_ranks)
@@ -450,8 +453,8 @@ static void plan_pim(struct build *b)
 	uint32_t channels = (uint32_t)(p->o.node->cpu_mem_gb / p->pim->channel_gb);
 	uint32_t split = JT_MIN(channels, p->in->model->arch.n_kv_heads);
 	uint64_t n_layers = p->in->model->arch.n_layers, bytes = pim_op_bytes(p, split);
-	uint64_t access_ns = p->o.cpu_latency_ns +
-	                     (uint64_t)((double)bytes / p->o.cpu_bytes_per_ns);
+	uint64_t access_ns =
+		p->o.cpu_latency_ns + (uint64_t)((double)bytes / p->o.cpu_bytes_per_ns);
 
 	if (!p->pim_load)
 		p->pim_load = jt__alloc(channels, sizeof(*p->pim_load));

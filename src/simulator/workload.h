@@ -33,7 +33,7 @@ int jt__workload_open(const char *path, uint64_t max_lines, struct jt_workload *
 int jt__workload_builtin(struct jt_workload **ret_workload, struct jt_error *err);
 void jt__workload_free(struct jt_workload *w); /* accepts NULL */
 
-const char *jt__workload_name(const struct jt_workload *w); /* of the file, for errors */
+const char *jt__workload_name(const struct jt_workload *w);  /* of the file, for errors */
 uint64_t jt__workload_lines(const struct jt_workload *w);    /* requests and sessions */
 uint64_t jt__workload_requests(const struct jt_workload *w); /* those inside of sessions counted */
 uint64_t jt__workload_first_ns(const struct jt_workload *w); /* the first arrival; JT_NONE: none */

@@ -109,8 +109,10 @@ static inline void world_draw_options(struct random_world *w, world_draw draw, v
 	if (w->options.prefix_store == JT_PREFIX_CXL && !w->spec.cxl)
 		w->options.prefix_store = JT_PREFIX_NONE;
 	w->options.prefix_sharing = w->options.prefix_store && draw(user, 2);
-	for (uint32_t i = 0; i < w->spec.n_instances; i++) /* only the same model's KV can be shared */
-		w->options.prefix_sharing &= w->spec.instances[i].model == w->spec.instances[0].model;
+	for (uint32_t i = 0; i < w->spec.n_instances;
+	     i++) /* only the same model's KV can be shared */
+		w->options.prefix_sharing &=
+			w->spec.instances[i].model == w->spec.instances[0].model;
 #define X(name, option, what) w->options.quirks.name = draw(user, 2);
 	JT_QUIRKS(X)
 #undef X

@@ -2,8 +2,8 @@
 #ifndef JT_VIRTUAL_SENSOR_H
 #define JT_VIRTUAL_SENSOR_H
 /*
- * For tests of properties: cases by seed, a power that is known to the last microjoule, and a sensor
- * that shows it with a period, a phase, jitter, gain, slow reads and faults of its own.
+ * For tests of properties: cases by seed, a power that is known to the last microjoule, and a
+ *sensor that shows it with a period, a phase, jitter, gain, slow reads and faults of its own.
  *
  *	JT_SEED=N test_X.t      case N of each kind alone
  *	JT_SEEDS=N test_X.t     N cases of each kind
@@ -105,7 +105,7 @@ struct rig {
 	bool power_only;
 	int what; /* ODD_PERIOD … */
 	double end_ns;
-	uint64_t reset_ns; /* the last restart of the counter */
+	uint64_t reset_ns;    /* the last restart of the counter */
 	double power_late_ns; /* the power field is renewed so long after the counter */
 	double noise_mw;      /* of a power reading, at most */
 };

@@ -319,7 +319,8 @@ static struct jt_timeline *slow_counter_timeline(bool with_power)
 			               .end_ns = (uint64_t)(t * 1e9) + 1000,
 			               .energy_uj = (uint64_t)(true_energy_j(counted_s) * 1e6),
 			               /* never twice the same, as of a real one */
-			               .power_mw = (uint32_t)(mean_w * 1e3 + fmod(shown_s * 10, 7)) };
+			               .power_mw =
+			                       (uint32_t)(mean_w * 1e3 + fmod(shown_s * 10, 7)) };
 
 		jt_timeline_add(tl, &s);
 	}
