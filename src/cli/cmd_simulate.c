@@ -279,6 +279,20 @@ static int name_run(struct run *r, struct jt_error *err)
 	return jt__sim_output_path(a->output, r->run_id, r->output, sizeof(r->output), err);
 }
 
+/* Each result needs a file of its own. */
+static int check_names(const struct run *r, struct jt_error *err)
+{
+	const char *names[] = { r->output, r->args->records, r->args->power_series };
+
+	for (size_t i = 0; i < JT_ARRAY_LEN(names); i++)
+		for (size_t k = 0; k < i; k++)
+			if (names[i] && names[k] && *names[i] && strcmp(names[i], names[k]) == 0)
+				return jt__fail(err, JT_EINVAL, "simulate",
+				                "'%s' is named for two results: each needs its own",
+				                names[i]);
+	return JT_OK;
+}
+
 static int load(struct run *r, struct jt_error *err)
 {
 	const struct args *a = r->args;
@@ -496,6 +510,7 @@ static int run_all(struct run *r, struct jt_error *err)
 		status = jt__sim_new(r->cluster, r->workload, &r->options, &observer, &r->sim, err);
 	if (status == JT_OK) {
 		r->results.sim = r->sim;
+		r->results.tpot_of_one = r->compat;
 		status = open_outputs(r, err);
 	}
 	if (status < 0)
@@ -546,7 +561,8 @@ static int run(const void *args, const struct jt_operands *operands)
 	r->compat = strcmp(r->args->model, "compat") == 0;
 	set_log(r->args->log_level);
 	if (set_serving(r->args, &r->serving, &err) < 0 ||
-	    set_options(r->args, &r->options, &err) < 0 || name_run(r, &err) < 0)
+	    set_options(r->args, &r->options, &err) < 0 || name_run(r, &err) < 0 ||
+	    check_names(r, &err) < 0)
 		code = jt__cli_fail_usage("simulate", "%s", err.message);
 	else if (run_all(r, &err) < 0)
 		code = jt__cli_fail(&err);
@@ -571,11 +587,11 @@ static const char *quirk_row(size_t i, const char **ret_meaning)
 #define AT(member) offsetof(struct args, member)
 static const struct jt_opt options[] = {
 	{ "cluster-config", 'c', JT_OPT_TEXT, "FILE", NULL, AT(cluster_config), "the cluster, as JSON (default: one node with one GPU, from jouletap's own data)" },
-	{ "dataset", 'd', JT_OPT_TEXT, "FILE", NULL, AT(dataset), "requests or sessions, one a line of JSON; - is standard input; 16 short requests if none is named" },
+	{ "dataset", 'd', JT_OPT_TEXT, "FILE", NULL, AT(dataset), "requests or sessions, one a line of JSON as in jouletap-cluster(5); - is standard input; 16 short requests if none is named" },
 	{ "num-reqs", 'n', JT_OPT_COUNT, "N", "0", AT(num_reqs), "take only the first N lines; 0: all" },
 	{ "output", 'o', JT_OPT_TEXT, "FILE", NULL, AT(output), "write a CSV row for each request; {run_id} in the name is replaced, directories are made" },
 	{ "records", 0, JT_OPT_TEXT, "FILE", NULL, AT(records), "write a jouletap-record(5) for each request" },
-	{ "power-series", 0, JT_OPT_TEXT, "FILE", NULL, AT(power_series), "write the mean power of each log interval as CSV: t_s,power_w" },
+	{ "power-series", 0, JT_OPT_TEXT, "FILE", NULL, AT(power_series), "write the mean power of each log interval, up to t_s, as CSV: t_s,power_w" },
 	{ "model", 'm', JT_OPT_TEXT, "compat|physical", "physical", AT(model), "compat: computes and prints what the reference simulator does, to the digit" },
 	{ "quirks", 0, JT_OPT_TEXT, "LIST", NULL, AT(quirks), "which of the reference's peculiarities to keep: names from the list below with commas between them, all or none (default: all with --model compat, else none)" },
 	{ "json", 0, JT_OPT_FLAG, NULL, NULL, AT(json), "print one JSON object instead of lines and tables" },
@@ -595,7 +611,7 @@ static const struct jt_opt options[] = {
 	{ "request-routing-policy", 0, JT_OPT_TEXT, "LOAD|RR|RAND|CUSTOM", "LOAD", AT(routing), "which instance gets a request; CUSTOM is not supported" },
 	{ "expert-routing-policy", 0, JT_OPT_TEXT, "BALANCED|RR|RAND|CUSTOM", "BALANCED", AT(experts), "which experts get a token; CUSTOM is not supported" },
 	{ "enable-prefix-caching", 0, JT_OPT_SWITCH, NULL, "yes", AT(prefix_caching), "find again the KV cache of prefixes" },
-	{ "enable-chunked-prefill", 0, JT_OPT_SWITCH, NULL, "yes", AT(chunked_prefill), "cut prompts over several steps" },
+	{ "enable-chunked-prefill", 0, JT_OPT_SWITCH, NULL, "yes", AT(chunked_prefill), "cut prompts over several steps; without, only those that no step has room for" },
 	{ "reserve-full-isl", 0, JT_OPT_SWITCH, NULL, "yes", AT(reserve_full_isl), "admit a request only if its whole prompt fits" },
 	{ "enable-block-copy", 0, JT_OPT_SWITCH, NULL, "yes", AT(block_copy), "let one transformer block stand for all; without, experts are drawn anew for each" },
 	{ "prefix-storage", 0, JT_OPT_TEXT, "None|CPU|CXL", "None", AT(prefix_storage), "a lower tier of the prefix cache" },

@@ -63,12 +63,12 @@ bool jt__beat_is_due(const struct jt_sim *s)
 	       !(s->totals.has_power && s->t_ns == s->beat_from_ns);
 }
 
-void jt__beat(struct jt_sim *s)
+void jt__beat(struct jt_sim *s, double interval_ns)
 {
-	double per_s = 1e9 / s->interval_ns;
+	double per_s = 1e9 / interval_ns;
 	struct jt_sim_beat b = {
 		.t_ns = s->t_ns,
-		.nominal_s = (s->last_beat_ns + s->interval_ns) / 1e9,
+		.nominal_s = (s->last_beat_ns + interval_ns) / 1e9,
 		.prompt_per_s = (double)s->prompt_in_beat * per_s,
 		.generation_per_s = (double)s->generated_in_beat * per_s,
 		.has_power = s->totals.has_power,
@@ -76,7 +76,7 @@ void jt__beat(struct jt_sim *s)
 		.batch_size = s->last_batch_size,
 	};
 
-	s->last_beat_ns += s->interval_ns;
+	s->last_beat_ns += interval_ns;
 	s->prompt_in_beat = s->generated_in_beat = 0;
 	if (b.has_power) {
 		jt__count_all_standby(s);

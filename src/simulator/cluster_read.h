@@ -3,7 +3,7 @@
 #define JT_CLUSTER_READ_H
 /* The parts of reading a cluster configuration; cluster.c puts them together. One thread. */
 #include "simulator/cluster.h"
-#include "simulator/value.h"
+#include "input/value.h"
 
 /* What anything may be at most: beyond it the sums of a simulation lose their last digits. */
 #define JT_CLUSTER_MAX_NODES 4096

@@ -160,9 +160,9 @@ int jt__price_flight(struct jt_sim *s, struct jt_inst *x, struct jt_flight *f,
 void jt__count_standby(struct jt_sim *s, struct jt_inst *x);
 void jt__count_all_standby(struct jt_sim *s);
 
-/* beats.c */
+/* beats.c: one heartbeat tells of the @interval_ns since the one before. */
 bool jt__beat_is_due(const struct jt_sim *s);
-void jt__beat(struct jt_sim *s);
+void jt__beat(struct jt_sim *s, double interval_ns);
 
 /* share.c: what the shares of an instance's sequences go by. */
 void jt__share_open(struct jt_inst *x);

@@ -12,8 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 #include "simulator/pim.h"
-#include "simulator/textfile.h"
-#include "simulator/value.h"
+#include "input/textfile.h"
+#include "input/value.h"
 
 enum key {
 	BANKGROUPS,

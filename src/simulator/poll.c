@@ -73,7 +73,7 @@ void jt__poll(struct jt_sim *s, struct jt_inst *x, bool first)
 		return;
 	busy = jt__begin_batch(s, x, first);
 	if (first && s->o.quirks.idle_grid && jt__beat_is_due(s))
-		jt__beat(s);
+		jt__beat(s, s->interval_ns);
 	if (!busy && !retire(s, x, first))
 		*(first ? &x->first_quiet : &x->last_quiet) = true;
 }

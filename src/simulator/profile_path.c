@@ -11,11 +11,16 @@ static int is_visible(const struct dirent *d)
 	return d->d_name[0] != '.';
 }
 
+static int is_directory(const struct dirent *d)
+{
+	return is_visible(d) && d->d_type != DT_REG;
+}
+
 /* The names in @directory: "A, B"; "nothing" if there are none. */
-static void list_names(const char *directory, char *out, size_t size)
+static void list_names(const char *directory, bool files, char *out, size_t size)
 {
 	struct dirent **names;
-	int n = scandir(directory, &names, is_visible, alphasort);
+	int n = scandir(directory, &names, files ? is_visible : is_directory, alphasort);
 	size_t used = 0;
 
 	jt__copy_text(out, size, "nothing", 7);
@@ -34,6 +39,7 @@ static int fail_missing(const struct jt_profile_where *w, char *path, struct jt_
 {
 	size_t root = strlen(w->root);
 	char there[200], *slash = path + root, *next;
+	bool is_file;
 
 	for (;; slash = next) {
 		int missing;
@@ -47,9 +53,10 @@ static int fail_missing(const struct jt_profile_where *w, char *path, struct jt_
 		if (missing)
 			break;
 	}
+	is_file = *next == '\0';
 	*next = '\0';
 	*slash = '\0';
-	list_names(path, there, sizeof(there));
+	list_names(path, is_file, there, sizeof(there));
 	return jt__fail(err, JT_ENOENT, "simulate", "no profile '%s': '%.100s' has %s", slash + 1,
 	                path, there);
 }

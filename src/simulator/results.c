@@ -35,9 +35,10 @@ void jt__results_fini(struct jt_sim_results *r)
 void jt__results_request(struct jt_sim_results *r, const struct jt_sim_request *request)
 {
 	struct jt_latencies *l = &r->instances[request->instance];
+	bool has_tpot = request->output_tokens > 1 || r->tpot_of_one;
 
 	if (jt__tally_add(&l->ttft, &request->ttft_ns, request->ttft_ns != JT_NONE) < 0 ||
-	    jt__tally_add(&l->tpot, &request->tpot_ns, 1) < 0 ||
+	    jt__tally_add(&l->tpot, &request->tpot_ns, has_tpot) < 0 ||
 	    jt__tally_add(&l->itl, request->itl_ns, request->n_itl) < 0)
 		r->status = JT_ENOMEM;
 }

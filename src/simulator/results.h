@@ -9,7 +9,7 @@
 #include "simulator/tally.h"
 
 struct jt_latencies {
-	struct jt_tally ttft, tpot, itl; /* ns; the first two once a request, the last once a gap */
+	struct jt_tally ttft, tpot, itl; /* ns; the first two of requests, the last of gaps */
 };
 
 struct jt_sim_results {
@@ -24,8 +24,9 @@ struct jt_sim_results {
 		double power_w; /* NaN without power */
 	} * beats;
 	size_t n_beats, capacity;
-	bool complete; /* false: it was stopped before its end */
-	int status;    /* JT_ENOMEM: something is missing in the above */
+	bool tpot_of_one; /* one output token counts as a TPOT of 0, as in the reference */
+	bool complete;    /* false: it was stopped before its end */
+	int status;       /* JT_ENOMEM: something is missing in the above */
 };
 
 int jt__results_init(struct jt_sim_results *r, const struct jt_cluster *cluster,

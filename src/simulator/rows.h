@@ -6,7 +6,7 @@
  * there and are passed over. No quoting: the tables hold words and numbers. One thread.
  */
 #include "simulator/grid.h"
-#include "simulator/textfile.h"
+#include "input/textfile.h"
 
 #define JT_ROWS_MAX_BYTES (256u << 20)
 #define JT_ROWS_MAX_COLUMNS 32

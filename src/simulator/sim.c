@@ -348,6 +348,15 @@ static void ask_all(struct jt_sim *s)
 	}
 }
 
+/* What was left of an interval when all was done: without it the series lacks energy. */
+static void beat_rest(struct jt_sim *s)
+{
+	double rest_ns = (double)s->t_ns - s->last_beat_ns;
+
+	if (rest_ns > 0 && s->t_ns > s->beat_from_ns)
+		jt__beat(s, rest_ns);
+}
+
 int jt__sim_run(struct jt_sim *s, uint64_t n_batches, struct jt_error *err)
 {
 	uint64_t until = s->totals.n_batches + n_batches;
@@ -367,9 +376,11 @@ int jt__sim_run(struct jt_sim *s, uint64_t n_batches, struct jt_error *err)
 			s->began_now_ns = JT_NONE;
 		s->t_ns = t_ns;
 		if (!s->o.quirks.idle_grid && jt__beat_is_due(s))
-			jt__beat(s);
+			jt__beat(s, s->interval_ns);
 		ask_all(s);
 	}
+	if (s->over && !s->o.quirks.idle_grid)
+		beat_rest(s);
 	s->totals.t_ns = s->t_ns;
 	s->err = NULL;
 	if (s->status == JT_ENOMEM && err && err->status == JT_OK)

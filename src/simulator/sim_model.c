@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 #include "simulator/sim_model.h"
-#include "simulator/textfile.h"
-#include "simulator/value.h"
+#include "input/textfile.h"
+#include "input/value.h"
 
 /* Of a model with several parts the language model's; else the file's own. */
 static struct jt_value find(const struct jt_value *root, const struct jt_value *part,

@@ -115,7 +115,7 @@ static int put_latencies(const char *title, const struct jt_latencies *l, FILE *
 	int status;
 
 	put_rule(title, to);
-	if (!l->tpot.n) {
+	if (!l->ttft.n && !l->tpot.n) {
 		fputs("no request finished\n", to);
 		return JT_OK;
 	}
@@ -228,7 +228,7 @@ int jt__summary_print(const struct jt_sim_results *r, FILE *to)
 	if (n.has_power)
 		put_energy(r, &n, to);
 	else
-		fputs("\nNo energy: the cluster's nodes have no \"power\"\n", to);
+		fputs("\nNo energy: the cluster's nodes have no \"power\", see jouletap-cluster(5)\n", to);
 	return status;
 }
 

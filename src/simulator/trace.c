@@ -2,7 +2,7 @@
 #include <endian.h>
 #include <stdio.h>
 #include <string.h>
-#include "simulator/textfile.h"
+#include "input/textfile.h"
 #include "simulator/trace.h"
 
 enum key { INPUT_TOKS, OUTPUT_TOKS, ARRIVAL, INPUT_IDS, OUTPUT_IDS, SESSION, ASKS, PAUSE, N_KEYS };

@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include "base/buf.h"
 #include "jouletap/record.h"
-#include "simulator/textfile.h"
+#include "input/textfile.h"
 #include "simulator/trace.h"
 #include "simulator/workload.h"
 

@@ -3,7 +3,7 @@
 #define JT_YAMLFILE_H
 /* A YAML file in memory, and questions to it. One thread. */
 #include <yaml.h>
-#include "simulator/textfile.h"
+#include "input/textfile.h"
 
 #define JT_YAMLFILE_MAX_BYTES (1u << 20)
 

@@ -4,7 +4,7 @@
 #include "tree.h"
 #include "base/rng.h"
 #include "simulator/profile.h"
-#include "simulator/textfile.h"
+#include "input/textfile.h"
 
 #define PROFILES JT_SOURCE_ROOT "/data/simulator/profiler"
 #define BF16 "/perf/GPU/org/model/bf16"

@@ -179,7 +179,7 @@ static void gaps_of_days_are_jumped_over(void)
 		         "{\"input_toks\":1,\"output_toks\":3,\"arrival_time_ns\":"
 		         "1000000000000000000}\n");
 		check(run_to_end(&r, &w, UINT32_MAX));
-		check(r.n_beats == 1000 && r.n_finished == 3);
+		check(r.n_beats == 1000 + !quirks && r.n_finished == 3); /* and the rest */
 		check(r.sim->t_ns >= UINT64_C(1000000000000000000));
 		world_close(&r);
 	}

@@ -324,9 +324,11 @@ static void a_lower_tier_has_lines_of_its_own(void)
 static void series_and_energies_are_in_the_end(void)
 {
 	const uint64_t gaps[] = { 11000000, 12000000 };
-	const struct jt_sim_request r = {
-		.ttft_ns = 17940000, .tpot_ns = 10900000, .itl_ns = gaps, .n_itl = 2
-	};
+	const struct jt_sim_request r = { .ttft_ns = 17940000,
+		                          .tpot_ns = 10900000,
+		                          .output_tokens = 3,
+		                          .itl_ns = gaps,
+		                          .n_itl = 2 };
 	const struct jt_sim_beat b[] = {
 		{ .prompt_per_s = 100, .has_power = true, .power_w = 870 },
 		{ .generation_per_s = 50.5, .has_power = true, .power_w = 869.89 }

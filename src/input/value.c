@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 #include <string.h>
-#include "simulator/textfile.h"
-#include "simulator/value.h"
+#include "input/textfile.h"
+#include "input/value.h"
 
 struct jt_value jt__value_get(const struct jt_value *object, const char *key)
 {

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "simulator/textfile.h"
+#include "input/textfile.h"
 
 #define MAX_NUMBER 80 /* bytes; a double has 17 digits that count */
 
@@ -70,7 +70,8 @@ int jt__textfile_fail(struct jt_error *err, const char *path, size_t line, const
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	snprintf(where, sizeof(where), "%s%s", n > room ? path + n - room : path, number);
+	snprintf(where, sizeof(where), "%s%s%s", n > room ? "…" : "",
+	         n > room ? path + n - room + strlen("…") : path, number);
 	return jt__fail(err, JT_EINVAL, where, "%s", text);
 }
 
