@@ -49,6 +49,12 @@ attribution: build-deps $(B)/build.ninja ## the tables of docs/attribution.md: p
 	@ninja -C $(B) bench/attribution
 	@bench/attribution/report.py $(B)/bench/attribution docs $(D)
 
+predictor-report: build-deps $(B)/build.ninja ## docs/predictor.md, its plots and data/predictor/model.json: the predictor on rows left out; four minutes
+	@ninja -C $(B) jouletap
+	@$(B)/jouletap train --data data/predictor/energy_tidy.csv --output data/predictor/model.json \
+		--report docs/predictor.md --date 2026-11-21 \
+		--note "ML.ENERGY v2 and v3, JouleBench, energy-bench; sources and licences in data/predictor/README.md"
+
 bench-gateway: bench-deps ## the gateway beside nginx and HAProxy, of an optimised build; four minutes
 	@[ -f build-bench/build.ninja ] || meson setup build-bench --buildtype=release -Db_lto=true
 	@ninja -C build-bench jouletap bench/gateway-load
@@ -86,4 +92,4 @@ $(B)/build.ninja:
 	meson setup $(B) -Dwerror=true
 
 .NOTPARALLEL:
-.PHONY: all help demo run check test asan tsan fuzz bench accuracy attribution bench-gateway bench-simulator sim-conformance fmt install gdb stats clean
+.PHONY: all help demo run check test asan tsan fuzz bench accuracy predictor-report attribution bench-gateway bench-simulator sim-conformance fmt install gdb stats clean

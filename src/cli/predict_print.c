@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What jouletap predict says of one request: for people, and as JSON. */
+#include <math.h>
+#include <string.h>
+#include "cli/predict.h"
+#include "jouletap/record.h"
+#include "predictor/explain.h"
+
+#define J_PER_WH 3600.0
+#define J_PER_KWH 3.6e6
+
+/* What follows from a prediction. */
+struct figures {
+	double j, lo_j, hi_j; /* of the request */
+	double latency_s, power_w;
+	double facility_j; /* with what the building adds */
+	struct jt_energy_shares shares;
+	bool has_shares;
+};
+
+static struct figures figures(const struct jt_forecast *f)
+{
+	double step_s = jt__step_seconds(&f->q, f->features, &f->p);
+	double out = f->q.out_tokens;
+	struct figures v = { .j = f->p.j_per_token * out,
+		             .lo_j = f->p.lo_j * out,
+		             .hi_j = f->p.hi_j * out,
+		             .latency_s = step_s * out };
+
+	v.power_w = f->p.j_per_token * f->q.batch / step_s;
+	v.facility_j = v.j * f->footprint.pue;
+	v.has_shares = jt__energy_shares(f->model, f->features, &v.shares) == JT_OK;
+	return v;
+}
+
+/* ---- what rests on physics, and what speaks against the answer ---- */
+
+/* The @i-th remark; NULL behind the last. */
+static const char *physics(const struct jt_forecast *f, uint32_t i)
+{
+	static const char *const of_input =
+		"most measured rows do not tell their input length: what it does here rests on "
+		"physics";
+	static const char *const of_weights =
+		"no row was measured with awq or gptq weights: what they do here rests on physics";
+	bool untold = f->q.weights == JT_W_AWQ || f->q.weights == JT_W_GPTQ;
+
+	if (i == 0)
+		return of_input;
+	return i == 1 && untold ? of_weights : NULL;
+}
+
+static bool too_large(const struct jt_forecast *f, char *out, size_t size)
+{
+	double share = jt__memory_share(&f->q);
+
+	snprintf(out, size,
+	         "the weights alone are %.0f %% of the memory of %.0f × %s: it will not run",
+	         100 * share, f->q.n_gpu, f->q.gpu);
+	return share >= 0.9;
+}
+
+static bool outside(const struct jt_forecast *f, char *out, size_t size)
+{
+	char reason[256];
+
+	jt__fitted_reason(f->model, &f->q, &f->p, reason, sizeof(reason));
+	snprintf(out, size, "outside the data: %s", reason);
+	return f->p.outside != 0;
+}
+
+/* The @i-th warning: 1; 0 where it does not hold; -1 behind the last. */
+static int warning(const struct jt_forecast *f, uint32_t i, char *out, size_t size)
+{
+	if (i == 0)
+		return too_large(f, out, size);
+	return i == 1 ? outside(f, out, size) : -1;
+}
+
+/* ---- for people ---- */
+
+static void print_footprint(const struct jt_forecast *f, const struct figures *v, FILE *to)
+{
+	const struct jt_footprint *p = &f->footprint;
+	double kwh = v->facility_j / J_PER_KWH;
+
+	if (p->pue != 1)
+		fprintf(to, "with PUE %.3g  %.4g J, %.4g Wh\n", p->pue, v->facility_j,
+		        v->facility_j / J_PER_WH);
+	if (!isnan(p->g_per_kwh))
+		fprintf(to, "carbon       %.4g g CO2e (%.4g g/kWh; %s)\n", kwh * p->g_per_kwh,
+		        p->g_per_kwh, p->carbon_source);
+	if (!isnan(p->price_per_kwh))
+		fprintf(to, "cost         %.4g (%.4g a kWh, as given)\n", kwh * p->price_per_kwh,
+		        p->price_per_kwh);
+}
+
+static void print_shares(const struct figures *v, FILE *to)
+{
+	const struct jt_energy_shares *s = &v->shares;
+
+	if (!v->has_shares)
+		return;
+	fprintf(to, "phases       prefill %.4g J (%.0f %%), decode %.4g J (%.0f %%)\n",
+	        s->prefill * v->j, 100 * s->prefill, s->decode * v->j, 100 * s->decode);
+	fprintf(to, "goes to      compute %.0f %%, memory %.0f %%, idle and launches %.0f %%\n",
+	        100 * s->compute, 100 * s->memory, 100 * s->waiting);
+}
+
+static void print_basis(const struct jt_forecast *f, FILE *to)
+{
+	const char *nearest = jt__fitted_label(f->model, f->p.nearest);
+
+	if (nearest)
+		fprintf(to, "nearest      %s\n", nearest);
+	if (f->p.factor_rows)
+		fprintf(to, "recalibrated × %.3g, learned from %u records\n", f->p.factor,
+		        f->p.factor_rows);
+	fprintf(to, "provenance   %s; model of %s, %u rows\n", jt_provenance_name(JT_PREDICTED),
+	        jt__fitted_text(f->model, f->model->date), f->model->rows);
+}
+
+static void print_what_if(const struct jt_forecast *f, FILE *to)
+{
+	struct jt_question q;
+	struct jt_prediction p;
+	char what[64];
+	uint32_t i = 0;
+
+	fprintf(to, "\n%-26s %12s %12s %9s\n", "what if", "J/token", "J", "change");
+	while (jt__what_if(&f->q, &i, &q, what, sizeof(what)))
+		if (jt__fitted_answer(f->model, &q, &p, NULL) == JT_OK)
+			fprintf(to, "%-26s %12.4g %12.4g %+8.0f %%%s\n", what, p.j_per_token,
+			        p.j_per_token * q.out_tokens,
+			        100 * (p.j_per_token / f->p.j_per_token - 1),
+			        p.outside ? "  (outside the data)" : "");
+}
+
+void jt__forecast_print(const struct jt_forecast *f, FILE *to)
+{
+	const struct jt_question *q = &f->q;
+	struct figures v = figures(f);
+	double percent = 100 * f->model->coverage;
+	char text[400];
+	int status;
+
+	fprintf(to, "%s on %.0f × %s, %s, %s: %.9g tokens in, %.9g out, batch %.9g\n\n", q->model,
+	        q->n_gpu, q->gpu, jt__weights_name(q->weights), q->engine, q->in_tokens,
+	        q->out_tokens, q->batch);
+	fprintf(to, "energy       %.4g J a request (%.4g … %.4g J, %.0f %%)\n", v.j, v.lo_j, v.hi_j,
+	        percent);
+	fprintf(to, "             %.4g Wh a request (%.4g … %.4g Wh)\n", v.j / J_PER_WH,
+	        v.lo_j / J_PER_WH, v.hi_j / J_PER_WH);
+	fprintf(to, "             %.4g J an output token (%.4g … %.4g J)\n", f->p.j_per_token,
+	        f->p.lo_j, f->p.hi_j);
+	print_shares(&v, to);
+	fprintf(to, "time         about %.3g s, %.3g ms an output token\n", v.latency_s,
+	        1e3 * v.latency_s / q->out_tokens);
+	fprintf(to, "power        about %.0f W of %.0f W, all GPUs together\n", v.power_w,
+	        q->n_gpu * q->gpu_tdp_w);
+	print_footprint(f, &v, to);
+	print_basis(f, to);
+	for (uint32_t i = 0; (status = warning(f, i, text, sizeof(text))) >= 0; i++)
+		if (status)
+			fprintf(to, "warning      %s\n", text);
+	for (uint32_t i = 0; physics(f, i); i++)
+		fprintf(to, "note         %s\n", physics(f, i));
+	print_what_if(f, to);
+}
+
+/* ---- JSON ---- */
+
+static void put(struct jt_buf *b, const char *key, double v)
+{
+	jt__json_key(b, key);
+	jt__json_double(b, v);
+}
+
+static void put_null(struct jt_buf *b, const char *key)
+{
+	jt__json_key(b, key);
+	jt__buf_append_text(b, "null");
+}
+
+static void open_object(struct jt_buf *b, const char *key)
+{
+	jt__json_key(b, key);
+	jt__buf_append_text(b, "{");
+}
+
+static void put_question(struct jt_buf *b, const struct jt_question *q)
+{
+	open_object(b, "request");
+	jt__json_member_text(b, "model", q->model);
+	jt__json_member_text(b, "gpu", q->gpu);
+	put(b, "gpus", q->n_gpu);
+	put(b, "tp", q->tp);
+	put(b, "pp", q->pp);
+	put(b, "ep", q->ep);
+	jt__json_member_text(b, "dtype", jt__weights_name(q->weights));
+	jt__json_member_text(b, "engine", q->engine);
+	put(b, "input_tokens", q->in_tokens);
+	put(b, "output_tokens", q->out_tokens);
+	put(b, "batch", q->batch);
+	jt__buf_append_text(b, "}");
+}
+
+static void put_energy(struct jt_buf *b, const struct jt_forecast *f, const struct figures *v)
+{
+	put(b, "energy_j", v->j);
+	put(b, "lo_j", v->lo_j);
+	put(b, "hi_j", v->hi_j);
+	put(b, "energy_wh", v->j / J_PER_WH);
+	put(b, "lo_wh", v->lo_j / J_PER_WH);
+	put(b, "hi_wh", v->hi_j / J_PER_WH);
+	put(b, "energy_per_output_token_j", f->p.j_per_token);
+	put(b, "lo_per_output_token_j", f->p.lo_j);
+	put(b, "hi_per_output_token_j", f->p.hi_j);
+	put(b, "coverage", f->model->coverage);
+}
+
+static void put_shares(struct jt_buf *b, const struct figures *v)
+{
+	const struct jt_energy_shares *s = &v->shares;
+
+	if (!v->has_shares) {
+		put_null(b, "phases");
+		put_null(b, "goes_to");
+		return;
+	}
+	open_object(b, "phases");
+	put(b, "prefill_j", s->prefill * v->j);
+	put(b, "decode_j", s->decode * v->j);
+	jt__buf_append_text(b, "}");
+	open_object(b, "goes_to");
+	put(b, "compute", s->compute);
+	put(b, "memory", s->memory);
+	put(b, "idle_and_launches", s->waiting);
+	jt__buf_append_text(b, "}");
+}
+
+static void put_footprint(struct jt_buf *b, const struct jt_footprint *p, double facility_j)
+{
+	double kwh = facility_j / J_PER_KWH;
+
+	put(b, "pue", p->pue);
+	put(b, "facility_j", facility_j);
+	if (isnan(p->g_per_kwh)) {
+		put_null(b, "carbon");
+	} else {
+		open_object(b, "carbon");
+		put(b, "g_co2e", kwh * p->g_per_kwh);
+		put(b, "g_co2e_per_kwh", p->g_per_kwh);
+		jt__json_member_text(b, "source", p->carbon_source);
+		jt__buf_append_text(b, "}");
+	}
+	put(b, "cost", kwh * p->price_per_kwh);
+}
+
+static void put_basis(struct jt_buf *b, const struct jt_forecast *f)
+{
+	const char *nearest = jt__fitted_label(f->model, f->p.nearest);
+	const struct jt_fitted *m = f->model;
+
+	jt__json_member_text(b, "provenance", jt_provenance_name(JT_PREDICTED));
+	if (nearest)
+		jt__json_member_text(b, "nearest_measured", nearest);
+	else
+		put_null(b, "nearest_measured");
+	put(b, "factor", f->p.factor);
+	put(b, "factor_records", f->p.factor_rows);
+	open_object(b, "fitted");
+	jt__json_member_text(b, "date", jt__fitted_text(m, m->date));
+	jt__json_member_text(b, "data_sha256", jt__fitted_text(m, m->data_sha256));
+	put(b, "rows", m->rows);
+	jt__buf_append_text(b, "}");
+}
+
+static void put_remarks(struct jt_buf *b, const struct jt_forecast *f)
+{
+	bool first = true;
+	char text[400];
+	int status;
+
+	jt__json_key(b, "outside_data");
+	jt__buf_append_text(b, f->p.outside ? "true" : "false");
+	jt__json_key(b, "warnings");
+	jt__buf_append_text(b, "[");
+	for (uint32_t i = 0; (status = warning(f, i, text, sizeof(text))) >= 0; i++) {
+		if (!status)
+			continue;
+		jt__buf_append_text(b, first ? "" : ",");
+		jt__json_string(b, text, strlen(text));
+		first = false;
+	}
+	jt__buf_append_text(b, "]");
+	jt__json_key(b, "rests_on_physics");
+	jt__buf_append_text(b, "[");
+	for (uint32_t i = 0; physics(f, i); i++) {
+		jt__buf_append_text(b, i ? "," : "");
+		jt__json_string(b, physics(f, i), strlen(physics(f, i)));
+	}
+	jt__buf_append_text(b, "]");
+}
+
+static void put_what_if(struct jt_buf *b, const struct jt_forecast *f)
+{
+	struct jt_question q;
+	struct jt_prediction p;
+	bool first = true;
+	char what[64];
+	uint32_t i = 0;
+
+	jt__json_key(b, "what_if");
+	jt__buf_append_text(b, "[");
+	while (jt__what_if(&f->q, &i, &q, what, sizeof(what))) {
+		if (jt__fitted_answer(f->model, &q, &p, NULL) < 0)
+			continue;
+		jt__buf_append_text(b, first ? "{" : ",{");
+		first = false;
+		jt__json_member_text(b, "what", what);
+		put(b, "energy_j", p.j_per_token * q.out_tokens);
+		put(b, "energy_per_output_token_j", p.j_per_token);
+		put(b, "ratio", p.j_per_token / f->p.j_per_token);
+		jt__json_key(b, "outside_data");
+		jt__buf_append_text(b, p.outside ? "true}" : "false}");
+	}
+	jt__buf_append_text(b, "]");
+}
+
+int jt__forecast_json(const struct jt_forecast *f, struct jt_buf *b)
+{
+	struct figures v = figures(f);
+
+	jt__buf_append_text(b, "{");
+	put_question(b, &f->q);
+	put_energy(b, f, &v);
+	put_shares(b, &v);
+	put(b, "latency_s", v.latency_s);
+	put(b, "power_w", v.power_w);
+	put_footprint(b, &f->footprint, v.facility_j);
+	put_basis(b, f);
+	put_remarks(b, f);
+	put_what_if(b, f);
+	jt__buf_append_text(b, "}\n");
+	return b->failed ? JT_ENOMEM : JT_OK;
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where a question stands among the data: what its texts decide, and in words. */
+#include <string.h>
+#include "predictor/fitted.h"
+
+const char *jt__weights_name(enum jt_weights w)
+{
+	static const char *const names[JT_N_WEIGHTS] = {
+		[JT_W_BF16] = "bf16", [JT_W_FP16] = "fp16",   [JT_W_FP32] = "fp32",
+		[JT_W_FP8] = "fp8",   [JT_W_MXFP4] = "mxfp4", [JT_W_INT8] = "int8",
+		[JT_W_NF4] = "nf4",   [JT_W_AWQ] = "awq",     [JT_W_GPTQ] = "gptq",
+	};
+
+	return (unsigned)w < JT_N_WEIGHTS ? names[w] : NULL;
+}
+
+static bool is_in(const struct jt_fitted *f, struct jt_span_at list, const char *text)
+{
+	const uint32_t *texts = jt__fitted_at(f, list.at);
+
+	for (uint32_t i = 0; i < list.n; i++)
+		if (strcmp(jt__fitted_text(f, texts[i]), text) == 0)
+			return true;
+	return false;
+}
+
+static void find_factor(const struct jt_fitted *f, const struct jt_question *q,
+                        struct jt_prediction *p)
+{
+	const struct jt_factor *factors = jt__fitted_at(f, f->factors.at);
+
+	for (uint32_t i = 0; i < f->factors.n; i++) {
+		if (strcmp(jt__fitted_text(f, factors[i].model), q->model) != 0 ||
+		    strcmp(jt__fitted_text(f, factors[i].gpu), q->gpu) != 0)
+			continue;
+		p->factor = factors[i].factor;
+		p->factor_rows = factors[i].rows;
+		return;
+	}
+}
+
+/* @wanted: -1 for any. */
+static bool fits(int32_t wanted, int32_t is)
+{
+	return wanted < 0 || wanted == is;
+}
+
+static void find_group(const struct jt_fitted *f, const struct jt_question *q,
+                       struct jt_prediction *p)
+{
+	const struct jt_interval_group *g = jt__fitted_at(f, f->groups.at);
+	bool known_model = is_in(f, f->model_groups, q->model_group);
+	bool known_gpu = is_in(f, f->gpus, q->gpu);
+
+	for (uint32_t i = 0; i < f->groups.n; i++, g++) {
+		if (!fits(g->weights, (int32_t)q->weights) || !fits(g->mixture, q->n_experts > 1) ||
+		    !fits(g->known_model, known_model) || !fits(g->known_gpu, known_gpu) ||
+		    !fits(g->recalibrated, p->factor_rows > 0) ||
+		    (g->min_distance >= 0 && !(p->distance >= g->min_distance)) ||
+		    (g->gpu && strcmp(jt__fitted_text(f, g->gpu), q->gpu) != 0))
+			continue;
+		p->group = (int32_t)i;
+		p->half_width = g->half_width;
+		return;
+	}
+}
+
+/* The features know the 8 and 4 bits of bitsandbytes in transformers alone: features.def. */
+static bool knows_weights(const struct jt_fitted *f, const struct jt_question *q)
+{
+	if ((unsigned)q->weights >= JT_N_WEIGHTS || !(f->weights >> q->weights & 1))
+		return false;
+	return q->is_eager || (q->weights != JT_W_INT8 && q->weights != JT_W_NF4);
+}
+
+int jt__fitted_place(const struct jt_fitted *f, const struct jt_question *q,
+                     struct jt_prediction *p)
+{
+	find_factor(f, q, p);
+	find_group(f, q, p);
+	if (!is_in(f, f->gpus, q->gpu))
+		p->outside |= JT_OUTSIDE_GPU;
+	if (!knows_weights(f, q))
+		p->outside |= JT_OUTSIDE_WEIGHTS;
+	return jt__fitted_joules(p);
+}
+
+int jt__fitted_answer(const struct jt_fitted *f, const struct jt_question *q,
+                      struct jt_prediction *ret, struct jt_error *err)
+{
+	double features[JT_MAX_FEATURES];
+	struct jt_prediction p;
+	int status = jt__question_check(q, err);
+
+	if (status)
+		return status;
+	jt__features(q, features);
+	status = jt__fitted_predict(f, features, &p);
+	if (!status)
+		status = jt__fitted_place(f, q, &p);
+	if (status)
+		return jt__fail(
+			err, status, "predictor",
+			"the request is too far from any that was measured to say anything");
+	*ret = p;
+	return JT_OK;
+}
+
+const char *jt__fitted_label(const struct jt_fitted *f, int32_t i)
+{
+	for (uint32_t k = 0; k < f->n_parts; k++) {
+		const struct jt_part *p = &f->parts[k];
+		const uint32_t *labels = jt__fitted_at(f, p->labels.at);
+
+		if (p->kind == JT_PART_KERNEL)
+			return i >= 0 && (uint32_t)i < p->labels.n ? jt__fitted_text(f, labels[i])
+			                                           : NULL;
+	}
+	return NULL;
+}
+
+const char *jt__fitted_feature(const struct jt_fitted *f, uint32_t i)
+{
+	return i < f->n_features ? jt__fitted_text(f, f->names[i]) : "";
+}
+
+struct words {
+	char *out;
+	size_t size, n;
+};
+
+static void say(struct words *w, const char *text)
+{
+	for (; *text && w->n + 1 < w->size; text++)
+		w->out[w->n++] = *text;
+	w->out[w->n] = '\0';
+}
+
+static void begin(struct words *w)
+{
+	if (w->n)
+		say(w, "; ");
+}
+
+void jt__fitted_reason(const struct jt_fitted *f, const struct jt_question *q,
+                       const struct jt_prediction *p, char *out, size_t size)
+{
+	struct words w = { .out = out, .size = size };
+
+	if (!size)
+		return;
+	say(&w, "");
+	if (p->outside & JT_OUTSIDE_GPU) {
+		say(&w, "nothing was measured on GPU '");
+		say(&w, q->gpu);
+		say(&w, "'");
+	}
+	if (p->outside & JT_OUTSIDE_WEIGHTS) {
+		const char *name = jt__weights_name(q->weights);
+
+		begin(&w);
+		say(&w, "nothing was measured with weights in ");
+		say(&w, name ? name : "this form");
+		if (name && f->weights >> q->weights & 1)
+			say(&w, " in vLLM");
+	}
+	if (p->outside & JT_OUTSIDE_RANGE) {
+		begin(&w);
+		say(&w, "'");
+		say(&w, jt__fitted_feature(f, (uint32_t)p->range_feature));
+		say(&w, "' is beyond what was measured");
+	}
+	if (p->outside & JT_OUTSIDE_FAR) {
+		begin(&w);
+		say(&w, "nothing like it was measured");
+	}
+}

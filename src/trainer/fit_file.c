@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The model file; what stands in it is described in docs/predictor-model.md. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include "trainer/fit.h"
+#include "trainer/trees.h"
+
+static const char *const shapes[] = { "rbf", "matern32", "matern52" };
+
+static void put_doubles(struct jt_buf *out, const char *key, const double *v, size_t n)
+{
+	jt__json_key(out, key);
+	jt__buf_append_text(out, "[");
+	for (size_t i = 0; i < n; i++) {
+		if (i)
+			jt__buf_append_text(out, ",");
+		jt__json_double(out, v[i]);
+	}
+	jt__buf_append_text(out, "]");
+}
+
+static void put_number(struct jt_buf *out, const char *key, double v)
+{
+	jt__json_key(out, key);
+	jt__json_double(out, v);
+}
+
+static void put_text(struct jt_buf *out, const char *text)
+{
+	jt__json_string(out, text, strlen(text));
+}
+
+static void begin_member(struct jt_buf *out, const char *key, const char *bracket)
+{
+	jt__buf_append_text(out, ",\n");
+	jt__json_string(out, key, strlen(key));
+	jt__buf_append_text(out, ":");
+	jt__buf_append_text(out, bracket);
+}
+
+static void put_features(struct jt_buf *out, const struct jt_fit *f)
+{
+	jt__buf_append_text(out, "{\"format\":\"jouletap-predictor\",\"version\":1");
+	jt__json_member_text(out, "target", "log_j_per_output_token");
+	begin_member(out, "features", "[");
+	for (size_t j = 0; j < f->p; j++) {
+		if (j)
+			jt__buf_append_text(out, ",");
+		put_text(out, jt__feature_names[j]);
+	}
+	jt__buf_append_text(out, "]");
+	begin_member(out, "scale", "{");
+	put_doubles(out, "mean", f->mean, f->p);
+	put_doubles(out, "deviation", f->deviation, f->p);
+	jt__buf_append_text(out, "}");
+}
+
+static int put_trees(struct jt_buf *out, const struct jt_fit *f, struct jt_error *err)
+{
+	struct jt_buf json;
+	int status;
+
+	jt__buf_init(&json, JT_FITTED_MAX_BYTES);
+	jt__buf_append_text(out, ",\n{\"kind\":\"trees\"");
+	put_number(out, "weight", JT_FIT_TREES_WEIGHT);
+	jt__buf_append_text(out, ",");
+	status = jt__boost_json(f->trees, &json, err);
+	if (status == JT_OK)
+		status = jt__trees_convert(jt__buf_bytes(&json), jt__buf_len(&json), f->n_plain,
+		                           out, err);
+	jt__buf_append_text(out, "}");
+	jt__buf_fini(&json);
+	return status;
+}
+
+static void put_labels(struct jt_buf *out, const struct jt_fit *f)
+{
+	jt__json_key(out, "labels");
+	jt__buf_append_text(out, "[");
+	for (uint32_t i = 0; i < f->n_support; i++) {
+		const struct jt_question *q = &f->d->rows[f->rows[f->support[i]]].q;
+		char label[sizeof(q->model) + sizeof(q->gpu) + 8];
+
+		snprintf(label, sizeof(label), "%s on %s", q->model, q->gpu);
+		if (i)
+			jt__buf_append_text(out, ",");
+		put_text(out, label);
+	}
+	jt__buf_append_text(out, "]");
+}
+
+static void put_kernel(struct jt_buf *out, const struct jt_fit *f)
+{
+	jt__buf_append_text(out, ",\n{\"kind\":\"kernel\"");
+	jt__json_member_text(out, "shape", shapes[JT_FIT_KERNEL_SHAPE]);
+	put_number(out, "weight", JT_FIT_KERNEL_WEIGHT);
+	jt__buf_append_text(out, ",\"features\":[");
+	for (size_t j = 0; j < f->n_plain; j++)
+		jt__buf_printf(out, "%s%zu", j ? "," : "", j);
+	jt__buf_append_text(out, "]");
+	put_doubles(out, "lengths", f->lengths, f->n_plain);
+	begin_member(out, "rows", "[");
+	for (uint32_t i = 0; i < f->n_support; i++) {
+		jt__buf_append_text(out, i ? ",\n[" : "[");
+		for (size_t j = 0; j < f->n_plain; j++)
+			jt__buf_printf(out, "%s%.9g", j ? "," : "",
+			               f->z[f->support[i] * f->n_plain + j]);
+		jt__buf_append_text(out, "]");
+	}
+	jt__buf_append_text(out, "]");
+	put_doubles(out, "weights", f->weights, f->n_support);
+	put_labels(out, f);
+	jt__buf_append_text(out, "}");
+}
+
+static void put_sum(struct jt_buf *out, const struct jt_fit *f)
+{
+	jt__buf_append_text(out, "{\"kind\":\"sum\",\"weight\":1,\"features\":[");
+	for (size_t j = f->n_plain; j < f->p; j++)
+		jt__buf_printf(out, "%s%zu", j > f->n_plain ? "," : "", j);
+	jt__buf_append_text(out, "]");
+	put_doubles(out, "coefficients", f->coefficients, f->p - f->n_plain);
+	jt__buf_append_text(out, "}");
+}
+
+static int put_parts(struct jt_buf *out, const struct jt_fit *f, struct jt_error *err)
+{
+	int status;
+
+	begin_member(out, "parts", "[");
+	put_sum(out, f);
+	status = put_trees(out, f, err);
+	if (status < 0)
+		return status;
+	put_kernel(out, f);
+	jt__buf_append_text(out, "]");
+	begin_member(out, "ranges", "{");
+	put_doubles(out, "min", f->min, f->p);
+	put_doubles(out, "max", f->max, f->p);
+	jt__buf_append_text(out, "}");
+	return JT_OK;
+}
+
+/* Each different text that @get gives for the rows, as it first appears. */
+static void put_known(struct jt_buf *out, const char *key,
+                      const char *(*get)(const struct jt_row *), const struct jt_fit *f)
+{
+	bool first = true;
+
+	jt__json_key(out, key);
+	jt__buf_append_text(out, "[");
+	for (size_t i = 0; i < f->n; i++) {
+		const char *text = get(&f->d->rows[f->rows[i]]);
+		size_t j = 0;
+
+		while (j < i && strcmp(get(&f->d->rows[f->rows[j]]), text) != 0)
+			j++;
+		if (j < i || !*text)
+			continue;
+		jt__buf_append_text(out, first ? "" : ",");
+		put_text(out, text);
+		first = false;
+	}
+	jt__buf_append_text(out, "]");
+}
+
+static const char *gpu_of(const struct jt_row *r)
+{
+	return r->q.gpu;
+}
+
+static const char *backbone_of(const struct jt_row *r)
+{
+	return r->q.model_group;
+}
+
+static const char *weights_of(const struct jt_row *r)
+{
+	return jt__weights_name(r->q.weights);
+}
+
+static void put_matcher(struct jt_buf *out, const char *key, int value)
+{
+	if (value < 0)
+		return;
+	jt__json_key(out, key);
+	jt__buf_append_text(out, value ? "true" : "false");
+}
+
+static void put_intervals(struct jt_buf *out, const struct jt_fit_notes *notes)
+{
+	begin_member(out, "intervals", "{");
+	put_number(out, "coverage", notes->coverage);
+	put_number(out, "half_width", notes->half_width);
+	begin_member(out, "groups", "[");
+	for (size_t i = 0; i < notes->n_groups; i++) {
+		const struct jt_fit_group *g = &notes->groups[i];
+
+		jt__buf_append_text(out, i ? ",\n{" : "{");
+		put_number(out, "half_width", g->half_width);
+		jt__json_key(out, "rows");
+		jt__json_u64(out, g->rows);
+		put_matcher(out, "known_model", g->known_model);
+		put_matcher(out, "known_gpu", g->known_gpu);
+		put_matcher(out, "mixture", g->mixture);
+		if (!isnan(g->min_distance))
+			put_number(out, "min_distance", g->min_distance);
+		jt__buf_append_text(out, "}");
+	}
+	jt__buf_append_text(out, "]}");
+}
+
+static void put_provenance(struct jt_buf *out, const struct jt_fit_notes *notes, size_t n)
+{
+	begin_member(out, "factors", "[]");
+	begin_member(out, "provenance", "{");
+	jt__json_member_text(out, "data_sha256", notes->sha256);
+	jt__json_key(out, "rows");
+	jt__json_u64(out, n);
+	jt__json_member_text(out, "date", notes->date);
+	jt__json_member_text(out, "note", notes->note);
+	jt__json_key(out, "scores");
+	jt__buf_append_text(out, "{");
+	for (size_t i = 0; i < notes->n_scores; i++)
+		put_number(out, notes->scores[i].name, notes->scores[i].value);
+	jt__buf_append_text(out, "}}}\n");
+}
+
+int jt__fit_write(const struct jt_fit *f, const struct jt_fit_notes *notes, struct jt_buf *out,
+                  struct jt_error *err)
+{
+	int status;
+
+	put_features(out, f);
+	status = put_parts(out, f, err);
+	if (status < 0)
+		return status;
+	begin_member(out, "known", "{");
+	put_known(out, "gpus", gpu_of, f);
+	put_known(out, "model_groups", backbone_of, f);
+	put_known(out, "weights", weights_of, f);
+	jt__buf_append_text(out, "}");
+	if (!isnan(notes->reach)) {
+		jt__buf_append_text(out, ",\n\"reach\":");
+		jt__json_double(out, notes->reach);
+	}
+	put_intervals(out, notes);
+	put_provenance(out, notes, f->n);
+	return out->failed ? jt__fail(err, JT_ENOMEM, "train", "out of memory") : JT_OK;
+}
