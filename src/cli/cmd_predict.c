@@ -100,7 +100,8 @@ static int ask(const struct args *a, struct jt_question *q, struct jt_error *err
 	if (status == JT_OK)
 		status = ask_engine(a, q, err);
 	q->in_tokens = a->input == JT_NONE ? NAN : (double)a->input;
-	q->batch = q->max_num_seqs = a->batch;
+	q->batch = a->batch;
+	q->max_num_seqs = fmax(a->batch, 1);
 	return status;
 }
 
@@ -210,7 +211,7 @@ static int run(const void *args, const struct jt_operands *operands)
 #define AT(member) offsetof(struct args, member)
 static const struct jt_opt options[] = {
 	{ "model", 'm', JT_OPT_TEXT, "FILE", NULL, AT(model), "the model's config.json, or its name if it is in the built-in list" },
-	{ "gpu", 'g', JT_OPT_TEXT, "NAME", NULL, AT(gpu), "type of GPU: H100-SXM5-80GB, L4-24GB ...; the beginning of a name is enough" },
+	{ "gpu", 'g', JT_OPT_TEXT, "NAME", NULL, AT(gpu), "type of GPU: H100-SXM5-80GB, L4-24GB ...; the beginning of a name is enough, as H100" },
 	{ "input", 'i', JT_OPT_COUNT, "N", NULL, AT(input), "tokens of the prompt" },
 	{ "output", 'o', JT_OPT_TEXT, "N", NULL, AT(output), "tokens of the answer; with --csv the file to write, - or nothing is standard output" },
 	{ "batch", 'b', JT_OPT_NUMBER, "N", "1", AT(batch), "requests that run at once, on average" },

@@ -60,6 +60,17 @@ static bool too_large(const struct jt_forecast *f, char *out, size_t size)
 	return share >= 0.9;
 }
 
+static bool too_many(const struct jt_forecast *f, char *out, size_t size)
+{
+	double share = jt__kv_share(&f->q);
+
+	snprintf(out, size,
+	         "the KV cache of %g requests at once is %.0f %% of the memory that the weights "
+	         "leave: fewer will run",
+	         f->q.batch, 100 * share);
+	return jt__memory_share(&f->q) < 0.9 && share > 1;
+}
+
 static bool outside(const struct jt_forecast *f, char *out, size_t size)
 {
 	char reason[256];
@@ -72,9 +83,10 @@ static bool outside(const struct jt_forecast *f, char *out, size_t size)
 /* The @i-th warning: 1; 0 where it does not hold; -1 behind the last. */
 static int warning(const struct jt_forecast *f, uint32_t i, char *out, size_t size)
 {
-	if (i == 0)
-		return too_large(f, out, size);
-	return i == 1 ? outside(f, out, size) : -1;
+	static bool (*const all[])(const struct jt_forecast *, char *,
+	                           size_t) = { too_large, too_many, outside };
+
+	return i < JT_ARRAY_LEN(all) ? all[i](f, out, size) : -1;
 }
 
 /* ---- for people ---- */
@@ -114,8 +126,8 @@ static void print_basis(const struct jt_forecast *f, FILE *to)
 	if (nearest)
 		fprintf(to, "nearest      %s\n", nearest);
 	if (f->p.factor_rows)
-		fprintf(to, "recalibrated × %.3g, learned from %u records\n", f->p.factor,
-		        f->p.factor_rows);
+		fprintf(to, "recalibrated × %.3g, learned from %u record%s\n", f->p.factor,
+		        f->p.factor_rows, f->p.factor_rows == 1 ? "" : "s");
 	fprintf(to, "provenance   %s; model of %s, %u rows\n", jt_provenance_name(JT_PREDICTED),
 	        jt__fitted_text(f->model, f->model->date), f->model->rows);
 }

@@ -41,6 +41,21 @@ static bool begins_with_words(const char *name, const char *words)
 	return strncasecmp(name, words, n) == 0 && (name[n] == '-' || !name[n]);
 }
 
+/* The row whose name begins so, if no other's does. */
+static const struct jt_gpu *only_one(const char *begin)
+{
+	const struct jt_gpu *found = NULL;
+
+	for (const struct jt_gpu *g = jt__gpus; g->name; g++) {
+		if (strncasecmp(g->name, begin, strlen(begin)) != 0)
+			continue;
+		if (found)
+			return NULL;
+		found = g;
+	}
+	return found;
+}
+
 /* To the name as far as so many words go as were given. */
 static unsigned distance(const char *name, const char *given)
 {
@@ -91,6 +106,8 @@ int jt__ask_gpu(const char *name, struct jt_question *ret, struct jt_error *err)
 	for (const struct jt_gpu *row = jt__gpus; !g && row->name; row++)
 		if (begins_with_words(row->name, name))
 			g = row;
+	if (!g)
+		g = only_one(name);
 	if (g) {
 		jt__ask_gpu_row(g, ret);
 		return JT_OK;
@@ -257,6 +274,33 @@ static int ask_rest(json_t *root, const char *where, struct jt_question *q, stru
 	return JT_OK;
 }
 
+/* A file may have layers that its other fields do not speak of. */
+static int check_layers(json_t *root, const char *where, struct jt_error *err)
+{
+	static const char *const without_attention[] = { "mamba_d_state", "ssm_cfg",
+		                                         "ssm_state_size", "state_size",
+		                                         "linear_num_key_heads" };
+	static const char *const some_mixtures[] = { "expert_layer_period",
+		                                     "interleave_moe_layer_step",
+		                                     "decoder_sparse_step", "moe_layer_freq" };
+
+	for (size_t i = 0; i < JT_ARRAY_LEN(without_attention); i++)
+		if (find(root, without_attention[i]))
+			return jt__fail(
+				err, JT_EINVAL, where,
+				"'%s': some layers are not attention, and the file does not say "
+				"how large they are; use --csv with params_total_b",
+				without_attention[i]);
+	for (size_t i = 0; i < JT_ARRAY_LEN(some_mixtures); i++)
+		if (json_number_value(find(root, some_mixtures[i])) > 1)
+			return jt__fail(
+				err, JT_EINVAL, where,
+				"'%s': mixtures in some layers only are not understood; use "
+				"--csv with params_total_b and params_active_b",
+				some_mixtures[i]);
+	return JT_OK;
+}
+
 int jt__ask_config(const char *json, size_t n, const char *where, struct jt_question *ret,
                    struct jt_error *err)
 {
@@ -271,7 +315,9 @@ int jt__ask_config(const char *json, size_t n, const char *where, struct jt_ques
 		json_decref(root);
 		return jt__fail(err, JT_EINVAL, where, "not a JSON object");
 	}
-	status = q.weights == JT_N_WEIGHTS ? ask_weights(root, where, &q.weights, err) : JT_OK;
+	status = check_layers(root, where, err);
+	if (status == JT_OK && q.weights == JT_N_WEIGHTS)
+		status = ask_weights(root, where, &q.weights, err);
 	if (status == JT_OK)
 		status = ask_attention(root, where, &q, err);
 	if (status == JT_OK)

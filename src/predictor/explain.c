@@ -105,6 +105,14 @@ double jt__memory_share(const struct jt_question *q)
 	return s.params * s.bytes_per_param / (q->n_gpu * q->gpu_mem_gb * 1e9);
 }
 
+double jt__kv_share(const struct jt_question *q)
+{
+	struct jt_size s = jt__size(q);
+	double left = q->n_gpu * q->gpu_mem_gb * 1e9 - s.params * s.bytes_per_param;
+
+	return q->batch * jt__size_kv_bytes(&s, q, q->in_tokens + q->out_tokens / 2) / left;
+}
+
 /* ---- what if ---- */
 
 static double scaled(double v, double by)

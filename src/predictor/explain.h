@@ -27,6 +27,8 @@ double jt__step_seconds(const struct jt_question *q, const double *features,
 
 /* Of the memory of all GPUs, what the weights take; above 0.9 nothing is left to serve with. */
 double jt__memory_share(const struct jt_question *q);
+/* Of what the weights leave, what the KV cache of a batch takes half way through its output. */
+double jt__kv_share(const struct jt_question *q);
 
 /*
  * The @i-th question that differs from @q in one thing, and what that is, in words: 1. 0: there is

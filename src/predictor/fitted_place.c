@@ -151,9 +151,9 @@ void jt__fitted_reason(const struct jt_fitted *f, const struct jt_question *q,
 		return;
 	say(&w, "");
 	if (p->outside & JT_OUTSIDE_GPU) {
-		say(&w, "nothing was measured on GPU '");
+		say(&w, *q->gpu ? "nothing was measured on GPU '" : "the GPU's name is not given");
 		say(&w, q->gpu);
-		say(&w, "'");
+		say(&w, *q->gpu ? "'" : "");
 	}
 	if (p->outside & JT_OUTSIDE_WEIGHTS) {
 		const char *name = jt__weights_name(q->weights);

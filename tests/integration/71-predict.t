@@ -127,6 +127,31 @@ def fewer_bits_take_less_and_vllm_with_bitsandbytes_was_not_measured():
 
 
 @test
+def a_cache_that_does_not_fit_is_warned_of():
+    assert any("KV cache of 256 requests" in w for w in one("-i", "4000", "-b", "256")["warnings"])
+    assert not any("KV cache" in w for w in one()["warnings"])
+
+
+@test
+def layers_that_the_file_does_not_describe_are_refused():
+    for key, value in (("mamba_d_state", 128), ("expert_layer_period", 2)):
+        config = write("hybrid.json", json.dumps({**json.load(open(MODEL)), key: value}))
+        refused(1, f"'{key}'", "-m", config, *ONE[2:])
+
+
+@test
+def gpus_are_found_by_how_their_names_begin():
+    for begin, name in (("A100-PCIe-80", "A100-PCIe-80GB"), ("rtx-40", "RTX-4090-24GB"), ("h100", "H100-SXM5-80GB")):
+        assert one("-g", begin)["request"]["gpu"] == name
+    refused(1, "unknown GPU 'RTX-'", *ONE[:2], "-g", "RTX-", *ONE[4:])
+
+
+@test
+def less_than_one_request_at_once_is_a_load_too():
+    assert one("-b", "0.5")["energy_j"] > one("-b", "1")["energy_j"]
+
+
+@test
 def weights_that_do_not_fit_are_warned_of():
     config = json.load(open(MODEL))
     config["num_hidden_layers"] = 320

@@ -133,7 +133,7 @@ static void an_unknown_gpu_offers_the_nearest(void)
 	check(jt__ask_gpu("H1", &q, &err) == JT_ENOENT);
 	check(jt__ask_gpu("H1OO", &q, &err) == JT_ENOENT);
 	check(strstr(err.message, "H100-SXM5-80GB") != NULL);
-	check(jt__ask_gpu("L40-48G", &q, &err) == JT_ENOENT);
+	check(jt__ask_gpu("L40-48X", &q, &err) == JT_ENOENT);
 	check(strstr(err.message, "nearest are 'L40-48GB'") != NULL);
 	check(jt__ask_gpu("", &q, &err) == JT_ENOENT);
 }
