@@ -7,6 +7,8 @@
 #include "trainer/files.h"
 #include "trainer/report.h"
 
+#define FEW_ROWS 100 /* of a hundred rows, ten decide where a 90 % interval ends */
+
 struct args {
 	struct jt_opt_list data;
 	const char *output, *report, *note, *date;
@@ -83,6 +85,12 @@ static int train(const struct args *a, struct jt_error *err)
 	if (status == JT_OK && d.n_left_out && !a->quiet)
 		fprintf(stderr, "jouletap: train: %zu rows left out; the first: %s\n", d.n_left_out,
 		        d.left_out.message);
+	if (status == JT_OK && d.n < FEW_ROWS)
+		fprintf(stderr,
+		        "jouletap: warning: %zu rows are few: the correction and the intervals "
+		        "follow "
+		        "single rows\n",
+		        d.n);
 	if (status == JT_OK)
 		status = evaluate(a, &d, &e, err);
 	if (status == JT_OK && a->output)

@@ -9,7 +9,7 @@
 
 const char *const jt__split_names[JT_N_SPLITS] = { "random", "backbone", "gpu", "source" };
 const char *const jt__split_titles[JT_N_SPLITS] = {
-	"random rows, 5 folds, 5 times",
+	"random rows in 5 folds",
 	"one backbone left out",
 	"one GPU type left out",
 	"one source left out",

@@ -17,8 +17,8 @@ int jt__folds_random(size_t n, uint32_t k, struct jt_rng *rng, uint32_t *ret_fol
                      struct jt_error *err)
 {
 	if (k < 2 || k > n)
-		return jt__fail(err, JT_EINVAL, "train", "%u folds of %zu rows cannot be made", k,
-		                n);
+		return jt__fail(err, JT_EINVAL, "train",
+		                "%u folds of %zu rows cannot be made: use more rows", k, n);
 	for (size_t i = 0; i < n; i++)
 		ret_fold[i] = (uint32_t)(i % k);
 	shuffle(ret_fold, n, rng);
@@ -76,8 +76,9 @@ int jt__folds_of_groups(const uint32_t *group, uint32_t n_groups, size_t n, uint
 		goto out;
 	}
 	if (k < 2 || k > n_groups) {
-		status = jt__fail(err, JT_EINVAL, "train", "%u folds of %u groups cannot be made",
-		                  k, n_groups);
+		status = jt__fail(err, JT_EINVAL, "train",
+		                  "%u folds of %u groups cannot be made: use more rows", k,
+		                  n_groups);
 		goto out;
 	}
 	for (size_t i = 0; i < n; i++)

@@ -83,6 +83,13 @@ def refused(text, *args):
 
 
 @test
+def few_rows_are_warned_of():
+    code, _, err = train("-d", table("few.csv", rows[:30]), "-o", f"{tmp}/few.json")
+    assert code == 0 and "30 rows are few" in err, err
+    assert "few" not in train("-d", small, "-o", f"{tmp}/few.json")[2]
+
+
+@test
 def mistakes_are_named():
     bad = [list(r) for r in rows[:5]]
     bad[2][head.index("energy_per_token_j")] = "nan"
@@ -91,6 +98,7 @@ def mistakes_are_named():
     refused("energy_per_request_j", "-o", f"{tmp}/x.json", "-d", table("bad.csv", bad))
     refused("cannot open", "-o", f"{tmp}/x.json", "-d", f"{tmp}/none.csv")
     refused("--data FILE", "-o", f"{tmp}/x.json")
+    refused("use more rows", "-o", f"{tmp}/x.json", "-d", table("three.csv", rows[:3]))
     refused("nothing to do", "-d", small)
     assert not os.path.exists(f"{tmp}/x.json")
 
