@@ -217,3 +217,27 @@ void jt__json_u64(struct jt_buf *b, uint64_t v)
 
 	jt__buf_append_text(b, v == JT_NONE ? "null" : jt__decimal(v, room));
 }
+
+void jt__json_member_double(struct jt_buf *b, const char *key, double v)
+{
+	jt__json_key(b, key);
+	jt__json_double(b, v);
+}
+
+void jt__json_member_micro(struct jt_buf *b, const char *key, uint64_t micro)
+{
+	jt__json_key(b, key);
+	jt__json_micro(b, micro);
+}
+
+void jt__json_member_nano(struct jt_buf *b, const char *key, uint64_t nano)
+{
+	jt__json_key(b, key);
+	jt__json_nano(b, nano);
+}
+
+void jt__json_member_u64(struct jt_buf *b, const char *key, uint64_t v)
+{
+	jt__json_key(b, key);
+	jt__json_u64(b, v);
+}

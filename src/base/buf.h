@@ -65,5 +65,10 @@ void jt__json_micro(struct jt_buf *b, uint64_t micro);
 void jt__json_nano(struct jt_buf *b, uint64_t nano);
 /* An integer; JT_NONE -> null. */
 void jt__json_u64(struct jt_buf *b, uint64_t v);
+/* The whole member of each. */
+void jt__json_member_double(struct jt_buf *b, const char *key, double v);
+void jt__json_member_micro(struct jt_buf *b, const char *key, uint64_t micro);
+void jt__json_member_nano(struct jt_buf *b, const char *key, uint64_t nano);
+void jt__json_member_u64(struct jt_buf *b, const char *key, uint64_t v);
 
 #endif

@@ -277,18 +277,6 @@ static void print_table(const struct demo *d)
 	       "`jouletap devices` shows\nwhat can be measured on this machine.\n");
 }
 
-static void put_joules(struct jt_buf *b, const char *name, uint64_t uj)
-{
-	jt__json_key(b, name);
-	jt__json_micro(b, uj);
-}
-
-static void put_number(struct jt_buf *b, const char *name, double ratio)
-{
-	jt__json_key(b, name);
-	jt__json_double(b, ratio);
-}
-
 static void put_requests(struct jt_buf *b, const struct demo *d)
 {
 	size_t n = 0;
@@ -303,7 +291,7 @@ static void put_requests(struct jt_buf *b, const struct demo *d)
 		jt__buf_append_text(b, n++ ? ",{" : "{");
 		jt__json_key(b, "record");
 		jt__record_json(b, &r->record);
-		put_number(b, "true_j", r->has_truth ? truth_j(r) : (double)NAN);
+		jt__json_member_double(b, "true_j", r->has_truth ? truth_j(r) : (double)NAN);
 		jt__buf_append(b, "}", 1);
 	}
 	jt__buf_append(b, "]", 1);
@@ -313,10 +301,10 @@ static void put_account(struct jt_buf *b, const struct jt_account *a)
 {
 	jt__json_key(b, "account");
 	jt__buf_append(b, "{", 1);
-	put_joules(b, "requests_j", a->requests_uj);
-	put_joules(b, "idle_j", a->idle_uj);
-	put_joules(b, "unattributed_j", a->unattributed_uj);
-	put_joules(b, "meter_j", a->meter_uj);
+	jt__json_member_micro(b, "requests_j", a->requests_uj);
+	jt__json_member_micro(b, "idle_j", a->idle_uj);
+	jt__json_member_micro(b, "unattributed_j", a->unattributed_uj);
+	jt__json_member_micro(b, "meter_j", a->meter_uj);
 	jt__json_key(b, "error_uj");
 	jt__buf_printf(b, "%lld}", (long long)a->error_uj);
 }
@@ -332,9 +320,9 @@ static int print_json(const struct demo *d, struct jt_error *err)
 	put_requests(&b, d);
 	put_account(&b, &d->account);
 	jt__own_cost_json(&b, &d->own);
-	put_number(&b, "mean_error_ratio", e.mean_ratio);
-	put_number(&b, "max_error_ratio", e.max_ratio);
-	put_number(&b, "sum_error_ratio", e.sum_j / e.true_j - 1);
+	jt__json_member_double(&b, "mean_error_ratio", e.mean_ratio);
+	jt__json_member_double(&b, "max_error_ratio", e.max_ratio);
+	jt__json_member_double(&b, "sum_error_ratio", e.sum_j / e.true_j - 1);
 	jt__buf_append_text(&b, "}\n");
 	if (b.failed)
 		status = jt__fail(err, JT_ENOMEM, "demo", "out of memory");

@@ -199,18 +199,6 @@ static void print_table(const struct results *r)
 	}
 }
 
-static void put_micro(struct jt_buf *b, const char *key, uint64_t micro)
-{
-	jt__json_key(b, key);
-	jt__json_micro(b, micro);
-}
-
-static void put_count(struct jt_buf *b, const char *key, uint64_t n)
-{
-	jt__json_key(b, key);
-	jt__json_u64(b, n);
-}
-
 /* Seconds of the file; a clock may show a time before its zero. */
 static void put_time(struct jt_buf *b, const char *key, uint64_t t_ns)
 {
@@ -230,14 +218,14 @@ static void put_answer(struct jt_buf *b, const struct answer *a)
 	jt__json_member_text(b, "domain", a->domain->name);
 	put_time(b, "from_s", a->window.from_ns);
 	put_time(b, "to_s", a->window.to_ns);
-	put_micro(b, "energy_j", a->known ? v->energy_uj : JT_NONE);
-	put_micro(b, "bound_j", a->known ? v->bound_uj : JT_NONE);
-	put_micro(b, "coverage", a->known ? v->coverage_ppm : 0);
+	jt__json_member_micro(b, "energy_j", a->known ? v->energy_uj : JT_NONE);
+	jt__json_member_micro(b, "bound_j", a->known ? v->bound_uj : JT_NONE);
+	jt__json_member_micro(b, "coverage", a->known ? v->coverage_ppm : 0);
 	if (a->known)
 		jt__json_member_text(b, "provenance", jt_provenance_name(v->provenance));
 	else
-		put_count(b, "provenance", JT_NONE);
-	put_micro(b, "power_w", mw == JT_NONE ? JT_NONE : mw * 1000);
+		jt__json_member_u64(b, "provenance", JT_NONE);
+	jt__json_member_micro(b, "power_w", mw == JT_NONE ? JT_NONE : mw * 1000);
 	jt__buf_append_text(b, "}");
 }
 
@@ -262,10 +250,10 @@ static void put_domain(struct jt_buf *b, const struct answer *answers, size_t n,
 	jt__json_member_text(b, "device", d->device);
 	jt__json_member_text(b, "uuid", d->uuid);
 	jt__json_member_text(b, "sensor", d->sensor.name);
-	put_count(b, "samples", stats->n_samples);
-	put_count(b, "gaps", stats->n_gaps);
-	put_count(b, "resets", stats->n_resets);
-	put_count(b, "rejected", stats->n_rejected);
+	jt__json_member_u64(b, "samples", stats->n_samples);
+	jt__json_member_u64(b, "gaps", stats->n_gaps);
+	jt__json_member_u64(b, "resets", stats->n_resets);
+	jt__json_member_u64(b, "rejected", stats->n_rejected);
 	put_answers(b, answers, n);
 	jt__buf_append_text(b, "}");
 }
@@ -281,7 +269,7 @@ static void put_sensor(struct jt_buf *b, const struct results *r)
 	if (name)
 		jt__json_member_text(b, "sensor", name);
 	else
-		put_count(b, "sensor", JT_NONE);
+		jt__json_member_u64(b, "sensor", JT_NONE);
 }
 
 static int print_json(const char *file, const struct results *r, struct jt_error *err)

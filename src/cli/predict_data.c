@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What jouletap predict reads: models, fitted models, the carbon of grids. */
 #include <ctype.h>
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
 #include "cli/predict.h"
+#include "input/textfile.h"
 #include "predictor/ask.h"
 #include "predictor/question.h"
 
@@ -18,29 +18,9 @@
 
 int jt__predict_read(const char *path, struct jt_buf *text, struct jt_error *err)
 {
-	FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
-	int status = JT_OK;
-	size_t n = 1;
-
-	if (!f)
-		return jt__fail(err, errno == EACCES ? JT_EPERM : JT_ENOENT, "predict",
-		                "cannot open '%s': %s", path, strerror(errno));
-	while (n && status == JT_OK) {
-		char *p = jt__buf_reserve(text, 1 << 16);
-
-		n = p ? fread(p, 1, 1 << 16, f) : 0;
-		jt__buf_commit(text, n);
-		if (!p)
-			status = jt__fail(err, JT_ELIMIT, "predict",
-			                  "'%s' is larger than %zu MiB, or than memory", path,
-			                  text->max >> 20);
-	}
-	if (status == JT_OK && ferror(f))
-		status = jt__fail(err, JT_EIO, "predict", "cannot read '%s': %s", path,
-		                  strerror(errno));
-	if (f != stdin)
-		fclose(f);
-	return status;
+	if (strcmp(path, "-") == 0)
+		return jt__textfile_read_fd(STDIN_FILENO, path, "predict", text, err);
+	return jt__textfile_read(path, "predict", text, err);
 }
 
 bool jt__predict_data(const char *below, char *out, size_t size)

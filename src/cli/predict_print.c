@@ -182,12 +182,6 @@ void jt__forecast_print(const struct jt_forecast *f, FILE *to)
 
 /* ---- JSON ---- */
 
-static void put(struct jt_buf *b, const char *key, double v)
-{
-	jt__json_key(b, key);
-	jt__json_double(b, v);
-}
-
 static void put_null(struct jt_buf *b, const char *key)
 {
 	jt__json_key(b, key);
@@ -205,30 +199,30 @@ static void put_question(struct jt_buf *b, const struct jt_question *q)
 	open_object(b, "request");
 	jt__json_member_text(b, "model", q->model);
 	jt__json_member_text(b, "gpu", q->gpu);
-	put(b, "gpus", q->n_gpu);
-	put(b, "tp", q->tp);
-	put(b, "pp", q->pp);
-	put(b, "ep", q->ep);
+	jt__json_member_double(b, "gpus", q->n_gpu);
+	jt__json_member_double(b, "tp", q->tp);
+	jt__json_member_double(b, "pp", q->pp);
+	jt__json_member_double(b, "ep", q->ep);
 	jt__json_member_text(b, "dtype", jt__weights_name(q->weights));
 	jt__json_member_text(b, "engine", q->engine);
-	put(b, "input_tokens", q->in_tokens);
-	put(b, "output_tokens", q->out_tokens);
-	put(b, "batch", q->batch);
+	jt__json_member_double(b, "input_tokens", q->in_tokens);
+	jt__json_member_double(b, "output_tokens", q->out_tokens);
+	jt__json_member_double(b, "batch", q->batch);
 	jt__buf_append_text(b, "}");
 }
 
 static void put_energy(struct jt_buf *b, const struct jt_forecast *f, const struct figures *v)
 {
-	put(b, "energy_j", v->j);
-	put(b, "lo_j", v->lo_j);
-	put(b, "hi_j", v->hi_j);
-	put(b, "energy_wh", v->j / J_PER_WH);
-	put(b, "lo_wh", v->lo_j / J_PER_WH);
-	put(b, "hi_wh", v->hi_j / J_PER_WH);
-	put(b, "energy_per_output_token_j", f->p.j_per_token);
-	put(b, "lo_per_output_token_j", f->p.lo_j);
-	put(b, "hi_per_output_token_j", f->p.hi_j);
-	put(b, "coverage", f->model->coverage);
+	jt__json_member_double(b, "energy_j", v->j);
+	jt__json_member_double(b, "lo_j", v->lo_j);
+	jt__json_member_double(b, "hi_j", v->hi_j);
+	jt__json_member_double(b, "energy_wh", v->j / J_PER_WH);
+	jt__json_member_double(b, "lo_wh", v->lo_j / J_PER_WH);
+	jt__json_member_double(b, "hi_wh", v->hi_j / J_PER_WH);
+	jt__json_member_double(b, "energy_per_output_token_j", f->p.j_per_token);
+	jt__json_member_double(b, "lo_per_output_token_j", f->p.lo_j);
+	jt__json_member_double(b, "hi_per_output_token_j", f->p.hi_j);
+	jt__json_member_double(b, "coverage", f->model->coverage);
 }
 
 static void put_shares(struct jt_buf *b, const struct figures *v)
@@ -241,13 +235,13 @@ static void put_shares(struct jt_buf *b, const struct figures *v)
 		return;
 	}
 	open_object(b, "phases");
-	put(b, "prefill_j", s->prefill * v->j);
-	put(b, "decode_j", s->decode * v->j);
+	jt__json_member_double(b, "prefill_j", s->prefill * v->j);
+	jt__json_member_double(b, "decode_j", s->decode * v->j);
 	jt__buf_append_text(b, "}");
 	open_object(b, "goes_to");
-	put(b, "compute", s->compute);
-	put(b, "memory", s->memory);
-	put(b, "idle_and_launches", s->waiting);
+	jt__json_member_double(b, "compute", s->compute);
+	jt__json_member_double(b, "memory", s->memory);
+	jt__json_member_double(b, "idle_and_launches", s->waiting);
 	jt__buf_append_text(b, "}");
 }
 
@@ -255,18 +249,18 @@ static void put_footprint(struct jt_buf *b, const struct jt_footprint *p, double
 {
 	double kwh = facility_j / J_PER_KWH;
 
-	put(b, "pue", p->pue);
-	put(b, "facility_j", facility_j);
+	jt__json_member_double(b, "pue", p->pue);
+	jt__json_member_double(b, "facility_j", facility_j);
 	if (isnan(p->g_per_kwh)) {
 		put_null(b, "carbon");
 	} else {
 		open_object(b, "carbon");
-		put(b, "g_co2e", kwh * p->g_per_kwh);
-		put(b, "g_co2e_per_kwh", p->g_per_kwh);
+		jt__json_member_double(b, "g_co2e", kwh * p->g_per_kwh);
+		jt__json_member_double(b, "g_co2e_per_kwh", p->g_per_kwh);
 		jt__json_member_text(b, "source", p->carbon_source);
 		jt__buf_append_text(b, "}");
 	}
-	put(b, "cost", kwh * p->price_per_kwh);
+	jt__json_member_double(b, "cost", kwh * p->price_per_kwh);
 }
 
 static void put_basis(struct jt_buf *b, const struct jt_forecast *f)
@@ -279,12 +273,12 @@ static void put_basis(struct jt_buf *b, const struct jt_forecast *f)
 		jt__json_member_text(b, "nearest_measured", nearest);
 	else
 		put_null(b, "nearest_measured");
-	put(b, "factor", f->p.factor);
-	put(b, "factor_records", f->p.factor_rows);
+	jt__json_member_double(b, "factor", f->p.factor);
+	jt__json_member_double(b, "factor_records", f->p.factor_rows);
 	open_object(b, "fitted");
 	jt__json_member_text(b, "date", jt__fitted_text(m, m->date));
 	jt__json_member_text(b, "data_sha256", jt__fitted_text(m, m->data_sha256));
-	put(b, "rows", m->rows);
+	jt__json_member_double(b, "rows", m->rows);
 	jt__buf_append_text(b, "}");
 }
 
@@ -331,9 +325,9 @@ static void put_what_if(struct jt_buf *b, const struct jt_forecast *f)
 		jt__buf_append_text(b, first ? "{" : ",{");
 		first = false;
 		jt__json_member_text(b, "what", what);
-		put(b, "energy_j", p.j_per_token * q.out_tokens);
-		put(b, "energy_per_output_token_j", p.j_per_token);
-		put(b, "ratio", p.j_per_token / f->p.j_per_token);
+		jt__json_member_double(b, "energy_j", p.j_per_token * q.out_tokens);
+		jt__json_member_double(b, "energy_per_output_token_j", p.j_per_token);
+		jt__json_member_double(b, "ratio", p.j_per_token / f->p.j_per_token);
 		jt__json_key(b, "outside_data");
 		jt__buf_append_text(b, p.outside ? "true}" : "false}");
 	}
@@ -348,8 +342,8 @@ int jt__forecast_json(const struct jt_forecast *f, struct jt_buf *b)
 	put_question(b, &f->q);
 	put_energy(b, f, &v);
 	put_shares(b, &v);
-	put(b, "latency_s", v.latency_s);
-	put(b, "power_w", v.power_w);
+	jt__json_member_double(b, "latency_s", v.latency_s);
+	jt__json_member_double(b, "power_w", v.power_w);
 	put_footprint(b, &f->footprint, v.facility_j);
 	put_basis(b, f);
 	put_remarks(b, f);

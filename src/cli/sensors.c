@@ -52,16 +52,9 @@ void jt__sensors_print(FILE *to)
 		fprintf(to, "[%s]%*s %s\n", s->key, (int)(8 - strlen(s->key)), "", s->where);
 }
 
-static void put_micro(struct jt_buf *b, const char *key, uint64_t micro)
-{
-	jt__json_key(b, key);
-	jt__json_micro(b, micro);
-}
-
 static void put_seconds(struct jt_buf *b, const char *key, uint64_t t_ns)
 {
-	jt__json_key(b, key);
-	jt__json_nano(b, t_ns ? t_ns : JT_NONE);
+	jt__json_member_nano(b, key, t_ns ? t_ns : JT_NONE);
 }
 
 void jt__sensor_figures(struct jt_buf *b, const struct jt_sensor *s)
@@ -72,9 +65,9 @@ void jt__sensor_figures(struct jt_buf *b, const struct jt_sensor *s)
 	put_seconds(b, "filter_s", s->filter_ns);
 	jt__json_key(b, "lag_s");
 	jt__json_nano(b, s->lag_ns);
-	put_micro(b, "gain", s->gain_ppm);
-	put_micro(b, "offset_w", (uint64_t)s->offset_mw * 1000);
-	put_micro(b, "max_power_w", (uint64_t)s->max_power_mw * 1000);
+	jt__json_member_micro(b, "gain", s->gain_ppm);
+	jt__json_member_micro(b, "offset_w", (uint64_t)s->offset_mw * 1000);
+	jt__json_member_micro(b, "max_power_w", (uint64_t)s->max_power_mw * 1000);
 }
 
 static void put_sensor(struct jt_buf *b, const struct jt_sensor *s)

@@ -15,23 +15,17 @@ void jt__figures_of(struct jt_figures *f, const struct jt_record *r, bool provis
 	strcpy(f->provenance, r->provenance);
 }
 
-static void put_joules(struct jt_buf *b, const char *name, uint64_t uj)
-{
-	jt__json_key(b, name);
-	jt__json_micro(b, uj);
-}
-
 void jt__figures_member(struct jt_buf *b, const struct jt_figures *f)
 {
 	jt__buf_append_text(b, "\"energy\":{");
 	if (f->queue_uj != JT_NONE && f->queue_uj)
-		put_joules(b, "queue_j", f->queue_uj);
-	put_joules(b, "prefill_j", f->prefill_uj);
-	put_joules(b, "decode_j", f->decode_uj);
-	put_joules(b, "total_j", f->total_uj);
+		jt__json_member_micro(b, "queue_j", f->queue_uj);
+	jt__json_member_micro(b, "prefill_j", f->prefill_uj);
+	jt__json_member_micro(b, "decode_j", f->decode_uj);
+	jt__json_member_micro(b, "total_j", f->total_uj);
 	if (f->dynamic_uj != JT_NONE)
-		put_joules(b, "dynamic_j", f->dynamic_uj);
-	put_joules(b, "bound_j", f->bound_uj);
+		jt__json_member_micro(b, "dynamic_j", f->dynamic_uj);
+	jt__json_member_micro(b, "bound_j", f->bound_uj);
 	jt__json_key(b, "provenance");
 	if (f->provenance[0])
 		jt__json_string(b, f->provenance, strlen(f->provenance));

@@ -40,22 +40,29 @@ static int read_all(int fd, struct jt_buf *text)
 	}
 }
 
-int jt__textfile_read(const char *path, struct jt_buf *text, struct jt_error *err)
+int jt__textfile_read_fd(int fd, const char *path, const char *who, struct jt_buf *text,
+                         struct jt_error *err)
+{
+	int status = read_all(fd, text);
+
+	if (status == JT_ELIMIT)
+		jt__fail(err, status, who, "'%s' is larger than %zu MiB", path, text->max >> 20);
+	else if (status == JT_ENOMEM)
+		jt__fail(err, status, who, "%s", jt_strerror(status));
+	else if (status)
+		jt__fail(err, status, who, "cannot read '%s': %s", path, strerror(errno));
+	return status;
+}
+
+int jt__textfile_read(const char *path, const char *who, struct jt_buf *text, struct jt_error *err)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	int status;
 
 	if (fd < 0)
-		return jt__fail(err, status_of_errno(errno), "simulate", "cannot open '%s': %s",
-		                path, strerror(errno));
-	status = read_all(fd, text);
-	if (status == JT_ELIMIT)
-		jt__fail(err, status, "simulate", "'%s' is larger than %zu MiB", path,
-		         text->max >> 20);
-	else if (status == JT_ENOMEM)
-		jt__fail(err, status, "simulate", "%s", jt_strerror(status));
-	else if (status)
-		jt__fail(err, status, "simulate", "cannot read '%s': %s", path, strerror(errno));
+		return jt__fail(err, status_of_errno(errno), who, "cannot open '%s': %s", path,
+		                strerror(errno));
+	status = jt__textfile_read_fd(fd, path, who, text, err);
 	close(fd);
 	return status;
 }

@@ -5,10 +5,13 @@
 #include "base/buf.h"
 
 /*
- * Reads all of @path into @text, which has been initialised with the most that is allowed.
- * JT_ELIMIT beyond that, JT_ENOENT, JT_EPERM, JT_EIO, JT_ENOMEM.
+ * Reads all of @path into @text, which has been initialised with the most that is allowed; @who is
+ * blamed. JT_ELIMIT beyond that, JT_ENOENT, JT_EPERM, JT_EIO, JT_ENOMEM.
  */
-int jt__textfile_read(const char *path, struct jt_buf *text, struct jt_error *err);
+int jt__textfile_read(const char *path, const char *who, struct jt_buf *text, struct jt_error *err);
+/* The same of what is left of @fd, which stays open; messages call it @path. */
+int jt__textfile_read_fd(int fd, const char *path, const char *who, struct jt_buf *text,
+                         struct jt_error *err);
 
 /* JT_EINVAL, where "PATH:LINE"; of a long path the end is kept. */
 int jt__textfile_fail(struct jt_error *err, const char *path, size_t line, const char *fmt, ...)

@@ -234,13 +234,14 @@ int jt__value_parse(const char *text, size_t n, const char *path, struct jt_valu
 	return JT_OK;
 }
 
-int jt__value_load(const char *path, size_t max, struct jt_value *ret_root, struct jt_error *err)
+int jt__value_load(const char *path, const char *who, size_t max, struct jt_value *ret_root,
+                   struct jt_error *err)
 {
 	struct jt_buf text;
 	int status;
 
 	jt__buf_init(&text, max);
-	status = jt__textfile_read(path, &text, err);
+	status = jt__textfile_read(path, who, &text, err);
 	if (!status)
 		status = jt__value_parse(jt__buf_bytes(&text), jt__buf_len(&text), path, ret_root,
 		                         err);

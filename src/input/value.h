@@ -64,8 +64,10 @@ int jt__value_choice(const struct jt_value *v, const char *const *choices, size_
 int jt__value_parse(const char *text, size_t n, const char *path, struct jt_value *ret_root,
                     struct jt_error *err);
 
-/* The same from a file of at most @max bytes. JT_ENOENT, JT_EPERM, JT_EIO, JT_ELIMIT as well. */
-int jt__value_load(const char *path, size_t max, struct jt_value *ret_root, struct jt_error *err);
+/* The same from a file of at most @max bytes, @who as for jt__textfile_read(). JT_ENOENT, JT_EPERM,
+ * JT_EIO, JT_ELIMIT as well. */
+int jt__value_load(const char *path, const char *who, size_t max, struct jt_value *ret_root,
+                   struct jt_error *err);
 
 /* The end of @path that fits into jt_error.where. */
 const char *jt__path_tail(const char *path);

@@ -820,10 +820,8 @@ int jt__fitted_parse(const char *json, size_t n, const char *path, const char *c
 int jt__fitted_load(const char *path, struct jt_fitted **ret_model, struct jt_error *err)
 {
 	struct jt_value root;
-	int status = jt__value_load(path, JT_FITTED_MAX_BYTES, &root, err);
+	int status = jt__value_load(path, "predictor", JT_FITTED_MAX_BYTES, &root, err);
 
-	if (status && status != JT_EINVAL && err) /* it is not a simulation that cannot read it */
-		jt__copy_text(err->where, sizeof(err->where), "predictor", 9);
 	if (status)
 		return status;
 	status = read_model(&root, jt__feature_names, ret_model, err);

@@ -399,7 +399,7 @@ int jt__cluster_load(const struct jt_cluster_where *where, const struct jt_servi
                      struct jt_cluster **ret_cluster, struct jt_error *err)
 {
 	struct jt_cluster_reader r = { .where = where, .defaults = d };
-	int status = jt__value_load(where->path, MAX_CONFIG_BYTES, &r.root, err);
+	int status = jt__value_load(where->path, "simulate", MAX_CONFIG_BYTES, &r.root, err);
 
 	if (status)
 		return status;

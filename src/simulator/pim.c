@@ -257,7 +257,7 @@ int jt__pim_load(const char *path, double mem_gb, struct jt_pim *ret_pim, struct
 	int status;
 
 	jt__buf_init(&text, JT_PIM_MAX_BYTES);
-	status = jt__textfile_read(path, &text, err);
+	status = jt__textfile_read(path, "simulate", &text, err);
 	if (!status)
 		status = jt__pim_parse(jt__buf_bytes(&text), jt__buf_len(&text), path, mem_gb,
 		                       ret_pim, err);

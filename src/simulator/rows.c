@@ -78,7 +78,7 @@ int jt__rows_open(struct jt_rows *r, const char *path, const char *const *names,
 	int status;
 
 	jt__buf_init(&text, JT_ROWS_MAX_BYTES);
-	status = jt__textfile_read(path, &text, err);
+	status = jt__textfile_read(path, "simulate", &text, err);
 	if (!status)
 		status = jt__rows_parse(r, jt__buf_bytes(&text), jt__buf_len(&text), path, names,
 		                        n_names, err);

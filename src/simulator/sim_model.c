@@ -81,7 +81,7 @@ int jt__sim_model_load(const char *path, const char *name, struct jt_sim_model *
 	int status;
 
 	jt__buf_init(&text, JT_SIM_MODEL_MAX_BYTES);
-	status = jt__textfile_read(path, &text, err);
+	status = jt__textfile_read(path, "simulate", &text, err);
 	if (!status)
 		status = jt__sim_model_parse(jt__buf_bytes(&text), jt__buf_len(&text), path, name,
 		                             ret_model, err);

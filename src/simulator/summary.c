@@ -228,29 +228,13 @@ int jt__summary_print(const struct jt_sim_results *r, FILE *to)
 	if (n.has_power)
 		put_energy(r, &n, to);
 	else
-		fputs("\nNo energy: the cluster's nodes have no \"power\", see jouletap-cluster(5)\n", to);
+		fputs("\nNo energy: the cluster's nodes have no \"power\", see "
+		      "jouletap-cluster(5)\n",
+		      to);
 	return status;
 }
 
 /* ---- as JSON ---- */
-
-static void json_number(struct jt_buf *b, const char *key, double v)
-{
-	jt__json_key(b, key);
-	jt__json_double(b, v);
-}
-
-static void json_count(struct jt_buf *b, const char *key, uint64_t v)
-{
-	jt__json_key(b, key);
-	jt__json_u64(b, v);
-}
-
-static void json_nano(struct jt_buf *b, const char *key, uint64_t v)
-{
-	jt__json_key(b, key);
-	jt__json_nano(b, v);
-}
 
 static void json_open(struct jt_buf *b, const char *key, const char *bracket)
 {
@@ -266,10 +250,10 @@ static int json_latency(struct jt_buf *b, const char *key, const struct jt_tally
 	if (status < 0)
 		return status;
 	json_open(b, key, "{");
-	json_count(b, "n", t->n);
-	json_number(b, "mean", d.mean);
-	json_number(b, "p50", d.median);
-	json_number(b, "p99", d.p99);
+	jt__json_member_u64(b, "n", t->n);
+	jt__json_member_double(b, "mean", d.mean);
+	jt__json_member_double(b, "p50", d.median);
+	jt__json_member_double(b, "p99", d.p99);
 	jt__buf_append_text(b, "}");
 	return JT_OK;
 }
@@ -292,17 +276,19 @@ static void json_totals(struct jt_buf *b, const struct jt_sim_totals *n)
 {
 	double seconds = (double)n->t_ns * 1e-9;
 
-	json_nano(b, "simulated_s", n->t_ns);
-	json_count(b, "requests", n->requests);
-	json_count(b, "input_tokens", n->input_tokens);
-	json_count(b, "prompt_tokens", n->prompt_tokens);
-	json_count(b, "generated_tokens", n->generated_tokens);
-	json_count(b, "steps", n->n_batches);
-	json_count(b, "preemptions", n->preemptions);
-	json_count(b, "recomputed_tokens", n->recomputed_tokens);
-	json_number(b, "requests_per_s", jt__per((double)n->requests, seconds));
-	json_number(b, "prompt_tokens_per_s", jt__per((double)n->prompt_tokens, seconds));
-	json_number(b, "generated_tokens_per_s", jt__per((double)n->generated_tokens, seconds));
+	jt__json_member_nano(b, "simulated_s", n->t_ns);
+	jt__json_member_u64(b, "requests", n->requests);
+	jt__json_member_u64(b, "input_tokens", n->input_tokens);
+	jt__json_member_u64(b, "prompt_tokens", n->prompt_tokens);
+	jt__json_member_u64(b, "generated_tokens", n->generated_tokens);
+	jt__json_member_u64(b, "steps", n->n_batches);
+	jt__json_member_u64(b, "preemptions", n->preemptions);
+	jt__json_member_u64(b, "recomputed_tokens", n->recomputed_tokens);
+	jt__json_member_double(b, "requests_per_s", jt__per((double)n->requests, seconds));
+	jt__json_member_double(b, "prompt_tokens_per_s",
+	                       jt__per((double)n->prompt_tokens, seconds));
+	jt__json_member_double(b, "generated_tokens_per_s",
+	                       jt__per((double)n->generated_tokens, seconds));
 }
 
 static int json_instances(struct jt_buf *b, const struct jt_sim_results *r)
@@ -316,17 +302,17 @@ static int json_instances(struct jt_buf *b, const struct jt_sim_results *r)
 
 		jt__sim_instance(r->sim, i, &s);
 		jt__buf_append_text(b, i ? ",{" : "{");
-		json_count(b, "node", instance->node);
+		jt__json_member_u64(b, "node", instance->node);
 		jt__json_member_text(b, "model", instance->model->name);
 		jt__json_member_text(b, "hardware", instance->hardware);
-		json_count(b, "npus", s.n_npus);
-		json_count(b, "kv_blocks", s.n_blocks);
-		json_count(b, "block_tokens", s.block_tokens);
-		json_count(b, "requested_tokens",
-		           s.prefix_caching ? s.requested_tokens : UINT64_MAX);
-		json_count(b, "hit_tokens", s.prefix_caching ? s.hit_tokens : UINT64_MAX);
-		json_count(b, "lower_hit_tokens",
-		           s.prefix_caching ? s.lower_hit_tokens : UINT64_MAX);
+		jt__json_member_u64(b, "npus", s.n_npus);
+		jt__json_member_u64(b, "kv_blocks", s.n_blocks);
+		jt__json_member_u64(b, "block_tokens", s.block_tokens);
+		jt__json_member_u64(b, "requested_tokens",
+		                    s.prefix_caching ? s.requested_tokens : UINT64_MAX);
+		jt__json_member_u64(b, "hit_tokens", s.prefix_caching ? s.hit_tokens : UINT64_MAX);
+		jt__json_member_u64(b, "lower_hit_tokens",
+		                    s.prefix_caching ? s.lower_hit_tokens : UINT64_MAX);
 		status = json_latencies(b, &r->instances[i]);
 		jt__buf_append_text(b, "}");
 	}
@@ -344,14 +330,15 @@ static void json_joules(struct jt_buf *b, const struct jt_sim_joules *j)
 	jt__buf_append_text(b, "{");
 	for (int c = 0; c < JT_N_COMPONENTS; c++)
 		if (c == JT_C_NPU) {
-			json_number(b, "npu_active_j", j->npu_active_j);
-			json_number(b, "npu_standby_j", j->npu_standby_j);
-			json_number(b, "npu_idle_j", j->npu_idle_j);
+			jt__json_member_double(b, "npu_active_j", j->npu_active_j);
+			jt__json_member_double(b, "npu_standby_j", j->npu_standby_j);
+			jt__json_member_double(b, "npu_idle_j", j->npu_idle_j);
 		} else {
-			json_number(b, component_keys[c],
-			            c == JT_C_DRAM ? j->by[c] - j->by[JT_C_PIM] : j->by[c]);
+			jt__json_member_double(b, component_keys[c],
+			                       c == JT_C_DRAM ? j->by[c] - j->by[JT_C_PIM]
+			                                      : j->by[c]);
 		}
-	json_number(b, "total_j", j->total_j);
+	jt__json_member_double(b, "total_j", j->total_j);
 	jt__buf_append_text(b, "}");
 }
 
@@ -367,11 +354,12 @@ static void json_energy(struct jt_buf *b, const struct jt_sim_results *r,
 	jt__results_joules(r, &sum);
 	json_open(b, "energy", "{");
 	jt__json_member_text(b, "provenance", "modelled");
-	json_number(b, "total_j", sum.total_j);
-	json_number(b, "per_generated_token_j",
-	            n->generated_tokens ? sum.total_j / (double)n->generated_tokens : (double)NAN);
-	json_number(b, "per_request_j",
-	            n->requests ? sum.total_j / (double)n->requests : (double)NAN);
+	jt__json_member_double(b, "total_j", sum.total_j);
+	jt__json_member_double(b, "per_generated_token_j",
+	                       n->generated_tokens ? sum.total_j / (double)n->generated_tokens
+	                                           : (double)NAN);
+	jt__json_member_double(b, "per_request_j",
+	                       n->requests ? sum.total_j / (double)n->requests : (double)NAN);
 	json_open(b, "nodes", "[");
 	for (uint32_t node = 0; node < r->cluster->n_nodes; node++) {
 		jt__buf_append_text(b, node ? "," : "");
@@ -388,10 +376,10 @@ static void json_series(struct jt_buf *b, const struct jt_sim_results *r)
 		const struct jt_beat_row *beat = &r->beats[i];
 
 		jt__buf_append_text(b, i ? ",{" : "{");
-		json_nano(b, "t_s", beat->t_ns);
-		json_number(b, "prompt_tokens_per_s", beat->prompt_per_s);
-		json_number(b, "generated_tokens_per_s", beat->generation_per_s);
-		json_number(b, "power_w", beat->power_w);
+		jt__json_member_nano(b, "t_s", beat->t_ns);
+		jt__json_member_double(b, "prompt_tokens_per_s", beat->prompt_per_s);
+		jt__json_member_double(b, "generated_tokens_per_s", beat->generation_per_s);
+		jt__json_member_double(b, "power_w", beat->power_w);
 		jt__buf_append_text(b, "}");
 	}
 	jt__buf_append_text(b, "]");

@@ -79,7 +79,7 @@ int jt__yamlfile_load(struct jt_yamlfile *y, const char *path, struct jt_error *
 	int status;
 
 	jt__buf_init(&text, JT_YAMLFILE_MAX_BYTES);
-	status = jt__textfile_read(path, &text, err);
+	status = jt__textfile_read(path, "simulate", &text, err);
 	if (!status)
 		status = jt__yamlfile_parse(y, jt__buf_bytes(&text), jt__buf_len(&text), path, err);
 	jt__buf_fini(&text);

@@ -177,9 +177,7 @@ static int load_file(struct jt_dataset *d, const char *path, struct jt_error *er
 	int status;
 
 	jt__buf_init(&text, JT_DATASET_MAX_BYTES);
-	status = jt__textfile_read(path, &text, err);
-	if (status < 0 && err) /* it is not a simulation that cannot read it */
-		jt__copy_text(err->where, sizeof(err->where), "train", strlen("train"));
+	status = jt__textfile_read(path, "train", &text, err);
 	if (status == JT_OK) {
 		jt__sha256_add(&d->sha256, jt__buf_bytes(&text), jt__buf_len(&text));
 		status =

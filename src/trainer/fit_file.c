@@ -20,12 +20,6 @@ static void put_doubles(struct jt_buf *out, const char *key, const double *v, si
 	jt__buf_append_text(out, "]");
 }
 
-static void put_number(struct jt_buf *out, const char *key, double v)
-{
-	jt__json_key(out, key);
-	jt__json_double(out, v);
-}
-
 static void put_text(struct jt_buf *out, const char *text)
 {
 	jt__json_string(out, text, strlen(text));
@@ -63,7 +57,7 @@ static int put_trees(struct jt_buf *out, const struct jt_fit *f, struct jt_error
 
 	jt__buf_init(&json, JT_FITTED_MAX_BYTES);
 	jt__buf_append_text(out, ",\n{\"kind\":\"trees\"");
-	put_number(out, "weight", JT_FIT_TREES_WEIGHT);
+	jt__json_member_double(out, "weight", JT_FIT_TREES_WEIGHT);
 	jt__buf_append_text(out, ",");
 	status = jt__boost_json(f->trees, &json, err);
 	if (status == JT_OK)
@@ -94,7 +88,7 @@ static void put_kernel(struct jt_buf *out, const struct jt_fit *f)
 {
 	jt__buf_append_text(out, ",\n{\"kind\":\"kernel\"");
 	jt__json_member_text(out, "shape", shapes[JT_FIT_KERNEL_SHAPE]);
-	put_number(out, "weight", JT_FIT_KERNEL_WEIGHT);
+	jt__json_member_double(out, "weight", JT_FIT_KERNEL_WEIGHT);
 	jt__buf_append_text(out, ",\"features\":[");
 	for (size_t j = 0; j < f->n_plain; j++)
 		jt__buf_printf(out, "%s%zu", j ? "," : "", j);
@@ -191,21 +185,21 @@ static void put_matcher(struct jt_buf *out, const char *key, int value)
 static void put_intervals(struct jt_buf *out, const struct jt_fit_notes *notes)
 {
 	begin_member(out, "intervals", "{");
-	put_number(out, "coverage", notes->coverage);
-	put_number(out, "half_width", notes->half_width);
+	jt__json_member_double(out, "coverage", notes->coverage);
+	jt__json_member_double(out, "half_width", notes->half_width);
 	begin_member(out, "groups", "[");
 	for (size_t i = 0; i < notes->n_groups; i++) {
 		const struct jt_fit_group *g = &notes->groups[i];
 
 		jt__buf_append_text(out, i ? ",\n{" : "{");
-		put_number(out, "half_width", g->half_width);
+		jt__json_member_double(out, "half_width", g->half_width);
 		jt__json_key(out, "rows");
 		jt__json_u64(out, g->rows);
 		put_matcher(out, "known_model", g->known_model);
 		put_matcher(out, "known_gpu", g->known_gpu);
 		put_matcher(out, "mixture", g->mixture);
 		if (!isnan(g->min_distance))
-			put_number(out, "min_distance", g->min_distance);
+			jt__json_member_double(out, "min_distance", g->min_distance);
 		jt__buf_append_text(out, "}");
 	}
 	jt__buf_append_text(out, "]}");
@@ -223,7 +217,7 @@ static void put_provenance(struct jt_buf *out, const struct jt_fit_notes *notes,
 	jt__json_key(out, "scores");
 	jt__buf_append_text(out, "{");
 	for (size_t i = 0; i < notes->n_scores; i++)
-		put_number(out, notes->scores[i].name, notes->scores[i].value);
+		jt__json_member_double(out, notes->scores[i].name, notes->scores[i].value);
 	jt__buf_append_text(out, "}}}\n");
 }
 

@@ -254,26 +254,20 @@ int jt__report_print(const struct jt_evaluation *e, FILE *to, struct jt_error *e
 	return JT_OK;
 }
 
-static void put(struct jt_buf *out, const char *key, double v)
-{
-	jt__json_key(out, key);
-	jt__json_double(out, v);
-}
-
 static void put_summary(struct jt_buf *out, enum jt_split split, int learner,
                         const struct jt_summary *s)
 {
 	jt__buf_append_text(out, jt__buf_bytes(out)[jt__buf_len(out) - 1] == '[' ? "{" : ",{");
 	jt__json_member_text(out, "split", jt__split_names[split]);
 	jt__json_member_text(out, "model", jt__learners[learner]->name);
-	put(out, "mape", s->mean.mape);
-	put(out, "mape_sd", s->mape_sd);
-	put(out, "median_ape", s->mean.median_ape);
-	put(out, "rmse_wh", s->mean.rmse);
-	put(out, "mae_wh", s->mean.mae);
-	put(out, "r2", s->mean.r2);
-	put(out, "covered", s->mean.covered);
-	put(out, "interval_ratio", s->mean.width);
+	jt__json_member_double(out, "mape", s->mean.mape);
+	jt__json_member_double(out, "mape_sd", s->mape_sd);
+	jt__json_member_double(out, "median_ape", s->mean.median_ape);
+	jt__json_member_double(out, "rmse_wh", s->mean.rmse);
+	jt__json_member_double(out, "mae_wh", s->mean.mae);
+	jt__json_member_double(out, "r2", s->mean.r2);
+	jt__json_member_double(out, "covered", s->mean.covered);
+	jt__json_member_double(out, "interval_ratio", s->mean.width);
 	jt__buf_append_text(out, "}");
 }
 
@@ -293,7 +287,8 @@ int jt__report_json(const struct jt_evaluation *e, uint32_t seed, struct jt_buf 
 	jt__json_u64(out, e->d->n_left_out);
 	jt__json_key(out, "seed");
 	jt__json_u64(out, seed);
-	put(out, "median_backbone_mape", jt__median_backbone(backbones, n_backbones, JT_OURS));
+	jt__json_member_double(out, "median_backbone_mape",
+	                       jt__median_backbone(backbones, n_backbones, JT_OURS));
 	jt__free(backbones);
 	jt__json_key(out, "scores");
 	jt__buf_append_text(out, "[");
