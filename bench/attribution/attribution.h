@@ -101,6 +101,7 @@ struct run {
 	const struct load *load;
 	struct jt_cluster *cluster;
 	const struct jt_arch *arch;
+	struct jt_size model; /* of it */
 	const struct jt_gpu *gpu;
 	struct jt_sim *sim;
 	struct jt_truth *truths[N_TRUTHS];

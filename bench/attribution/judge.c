@@ -250,7 +250,7 @@ static void judge_one(struct run *r, enum truth truth, enum method method)
 		truth == TRUTH_ROOF ? r->gpu->idle_w : r->cluster->nodes[0].power.npus[0].idle_w;
 	jt__weigher_init(&g.weigher, g.view->policy);
 	g.weigher.has_model = g.view->has_model;
-	g.weigher.arch = *r->arch;
+	g.weigher.model = r->model;
 	g.weigher.gpu = *r->gpu;
 	if (!list_events(&g) || jt_timeline_new(sensor, MAX_KNOTS, &g.tl, &err) < 0 ||
 	    jt_attribution_new(0, (uint64_t)llround(g.meter.idle_w * 1e3), &g.a, &err) < 0)

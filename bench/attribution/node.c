@@ -31,12 +31,12 @@ static double own_j(const struct run *r, const struct jt_batch_item *item)
 {
 	double n = item->new_tokens;
 
-	return jt__roofline_own_j(r->arch, r->gpu, n, item->kv_tokens + (n + 1) / 2);
+	return jt__roofline_own_j(&r->model, r->gpu, n, item->kv_tokens + (n + 1) / 2);
 }
 
 static void split_by_step(struct run *r, const struct jt_batch *b, const double j[N_TRUTHS])
 {
-	double shared_j = jt__roofline_shared_j(r->arch, r->gpu, b->n_tokens) / b->n_items;
+	double shared_j = jt__roofline_shared_j(&r->model, r->gpu, b->n_tokens) / b->n_items;
 	double sum_j = shared_j * b->n_items;
 
 	for (uint32_t i = 0; i < b->n_items; i++)
@@ -231,6 +231,7 @@ bool node_run(struct run *r, const struct server *server, const struct load *l,
 	unlink(path);
 	if (ok) {
 		r->arch = &r->cluster->instances[0].model->arch;
+		r->model = jt__size(r->arch);
 		r->gpu = jt__gpu_find(server->gpu);
 		ok = open_truths(r, o, &err) && simulate(r, w, o, &err);
 	}

@@ -126,7 +126,7 @@ struct jt_charge {
  *   TEXT   char[size], "" when unknown         JOULES  µJ inside, J outside
  *   TIME   unix ns inside, RFC 3339 outside    SECONDS ns inside, s outside
  *   COUNT  integer                             RATIO   ppm inside, 0..1 outside
- *   BOOL   0 or 1
+ *   BOOL   0 or 1                              NUMBER  thousandths inside, decimal outside
  * All but TEXT and BOOL are uint64_t and JT_NONE when unknown (null outside).
  */
 /* clang-format off */
@@ -162,7 +162,12 @@ struct jt_charge {
 	X(TEXT,    provenance,        "provenance",        12, "measured, derived, modelled or predicted") \
 	X(TEXT,    policy,            "policy",            12, "how shares were weighed: equal, tokens, roofline, or phase_split (roofline without an architecture)") \
 	X(TEXT,    phase_source,      "phase_source",      12, "engine (timings), stream (first token, or that none came) or ratio (configured split)") \
-	X(TEXT,    domains,           "domains",           96, "energy domains it ran on, comma separated")
+	X(TEXT,    domains,           "domains",           96, "energy domains it ran on, comma separated") \
+	X(NUMBER,  concurrency_milli, "concurrency",        0, "requests on its upstream while it ran, itself included: the mean over that time") \
+	X(JOULES,  predicted_uj,      "predicted_j",        0, "what total_j was predicted to be before it ran") \
+	X(JOULES,  predicted_lo_uj,   "predicted_lo_j",     0, "lower end of the 90 % interval of that") \
+	X(JOULES,  predicted_hi_uj,   "predicted_hi_j",     0, "its upper end") \
+	X(COUNT,   predicted_tokens,  "predicted_tokens",   0, "tokens it was taken to generate, over all choices")
 
 #define JT_FIELD_TEXT(member, size)    char member[size];
 #define JT_FIELD_TIME(member, size)    uint64_t member;
@@ -171,6 +176,7 @@ struct jt_charge {
 #define JT_FIELD_JOULES(member, size)  uint64_t member;
 #define JT_FIELD_SECONDS(member, size) uint64_t member;
 #define JT_FIELD_RATIO(member, size)   uint64_t member;
+#define JT_FIELD_NUMBER(member, size)  uint64_t member;
 /* clang-format on */
 
 struct jt_record {

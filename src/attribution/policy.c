@@ -80,12 +80,12 @@ static struct jt_weight by_model(const struct jt_weigher *w, const struct jt_loa
 
 	/* a chunk attends to what came before it: half of the prompt on average */
 	if (load->phase == JT_PHASE_DECODE)
-		own_j = choices * jt__roofline_own_j(&w->arch, &w->gpu, 1, load->context_tokens);
+		own_j = choices * jt__roofline_own_j(&w->model, &w->gpu, 1, load->context_tokens);
 	else
-		own_j = jt__roofline_own_j(&w->arch, &w->gpu, chunk, load->prompt_tokens / 2.0) *
+		own_j = jt__roofline_own_j(&w->model, &w->gpu, chunk, load->prompt_tokens / 2.0) *
 		        part_computing(w);
-	jt__roofline(&w->arch, &w->gpu, &decode, &cost);
-	shared_j = jt__roofline_shared_j(&w->arch, &w->gpu, SHARED_STEP_TOKENS) +
+	jt__roofline(&w->model, &w->gpu, &decode, &cost);
+	shared_j = jt__roofline_shared_j(&w->model, &w->gpu, SHARED_STEP_TOKENS) +
 	           w->gpu.idle_w * cost.seconds;
 	return (struct jt_weight){ .shared = units(shared_j * UNITS_PER_J),
 		                   .own = units(own_j * UNITS_PER_J) };
@@ -145,14 +145,16 @@ void jt__weigher_learn(struct jt_weigher *w, uint64_t prefill_ns, uint64_t decod
 void jt__weigher_first_token(struct jt_weigher *w, uint32_t prompt_tokens, uint64_t seen_ns)
 {
 	double chunk = JT_MAX(JT_MIN(prompt_tokens, w->max_batch_tokens), 1);
-	struct jt_step step = { .prefill_tokens = chunk,
-		                .prefill_ctx_tokens = chunk * prompt_tokens / 2.0,
-		                .decode_seqs = SHARED_STEP_TOKENS };
+	struct jt_step step = {
+		.prefill_tokens = chunk,
+		.prefill_ctx_tokens = chunk * jt__size_seen_tokens(&w->model, prompt_tokens / 2.0),
+		.decode_seqs = SHARED_STEP_TOKENS
+	};
 	struct jt_step_cost cost;
 
 	if (!w->has_model)
 		return;
-	jt__roofline(&w->arch, &w->gpu, &step, &cost);
+	jt__roofline(&w->model, &w->gpu, &step, &cost);
 	w->computing_s = KEEP * w->computing_s + cost.seconds * JT_MAX(prompt_tokens / chunk, 1);
 	w->seen_s = KEEP * w->seen_s + (double)seen_ns * 1e-9;
 }

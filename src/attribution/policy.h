@@ -18,8 +18,8 @@ bool jt__policy_parse(const char *name, enum jt_policy *ret_policy);
 struct jt_weigher {
 	enum jt_policy policy;
 	uint32_t max_batch_tokens; /* of an engine step: a longer prompt prefills in chunks */
-	bool has_model;            /* arch and gpu are known */
-	struct jt_arch arch;
+	bool has_model;            /* model and gpu are known */
+	struct jt_size model;
 	struct jt_gpu gpu;
 	/* With a model: seconds to the first token that the last few requests took, and those that
 	 * computing their prompts takes. What is beyond, they waited in the engine. */

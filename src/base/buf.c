@@ -201,6 +201,11 @@ static void json_fixed(struct jt_buf *b, uint64_t v, uint64_t unit, int digits)
 	jt__buf_append(b, text, (size_t)n);
 }
 
+void jt__json_milli(struct jt_buf *b, uint64_t milli)
+{
+	json_fixed(b, milli, 1000, 3);
+}
+
 void jt__json_micro(struct jt_buf *b, uint64_t micro)
 {
 	json_fixed(b, micro, 1000000, 6);

@@ -59,6 +59,8 @@ void jt__json_key(struct jt_buf *b, const char *key);
 void jt__json_member_text(struct jt_buf *b, const char *key, const char *text);
 /* The shortest decimal that reads back to the same double; null for NaN and infinities. */
 void jt__json_double(struct jt_buf *b, double v);
+/* Thousandths as a decimal, exactly: 1500 -> 1.5; JT_NONE -> null. */
+void jt__json_milli(struct jt_buf *b, uint64_t milli);
 /* µ-units as a decimal of the unit, exactly: 1500000 -> 1.5; JT_NONE -> null. */
 void jt__json_micro(struct jt_buf *b, uint64_t micro);
 /* ns as seconds, exactly; JT_NONE -> null. */

@@ -4,7 +4,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "cli/check.h"
-#include "model/model.h"
+#include "gateway/deployment.h"
+#include "gateway/estimate.h"
+#include "predictor/ask.h"
 
 /* "/var/log/a.jsonl" is in "/var/log", "a.jsonl" in ".", "/a.jsonl" in "/". */
 static void folder_of(const char *path, char *ret_folder, size_t size)
@@ -59,20 +61,32 @@ static int check_upstream(const struct jt_config *cfg, size_t i, const char *nam
                           struct jt_error *err)
 {
 	const struct jt_config_upstream *u = &cfg->upstreams[i];
+	struct jt_question q;
 	struct jt_error why;
-	struct jt_arch arch;
 	int status;
 
-	if (*u->gpu && !jt__gpu_find(u->gpu))
-		return jt__fail(err, JT_ENOENT, name,
-		                "'upstreams[%zu].gpu': unknown GPU '%s'; known are such as '%s'", i,
-		                u->gpu, jt__gpus[0].name);
-	if (!*u->architecture)
+	if (*u->gpu && jt__ask_gpu(u->gpu, &q, &why) < 0)
+		return jt__fail(err, JT_ENOENT, name, "'upstreams[%zu].gpu': %s", i, why.message);
+	status = jt__deployment_question(u, NULL, 0, &q, &why);
+	if (status < 0 && status != JT_ENOTSUP)
+		return jt__fail(err, status, name, "'upstreams[%zu].%s': %s", i, why.where,
+		                why.message);
+	return JT_OK;
+}
+
+/* A model that was named can be read. */
+static int check_prediction(const struct jt_config *cfg, const char *name, struct jt_error *err)
+{
+	struct jt_fitted *model;
+	struct jt_error why;
+	int status;
+
+	if (!*cfg->prediction.fitted && !*cfg->prediction.factors)
 		return JT_OK;
-	status = jt__arch_load(u->architecture, &arch, &why);
+	status = jt__estimate_model(cfg, &model, &why);
 	if (status < 0)
-		return jt__fail(err, status, name, "'upstreams[%zu].architecture': '%s': %s", i,
-		                u->architecture, why.message);
+		return jt__fail(err, status, name, "'%s': %s", why.where, why.message);
+	jt__fitted_free(model);
 	return JT_OK;
 }
 
@@ -86,6 +100,8 @@ int jt__check_config(const struct jt_config *cfg, const char *name, struct jt_er
 	if (status == JT_OK)
 		status = check_output(cfg->metering.recording, true, "metering.recording", name,
 		                      err);
+	if (status == JT_OK)
+		status = check_prediction(cfg, name, err);
 	for (size_t i = 0; i < cfg->n_upstreams && status == JT_OK; i++)
 		status = check_upstream(cfg, i, name, err);
 	return status;

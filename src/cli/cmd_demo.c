@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/data.h"
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/load.h"
@@ -77,22 +77,11 @@ static void sleep_ns(uint64_t ns)
 	nanosleep(&ts, NULL);
 }
 
-/* The model's dimensions: beside the sources, or where they were installed. */
-static const char *architecture(void)
-{
-	static const char *const places[] = { JT_SOURCE_DATA "/models/llama-3.1-8b.json",
-		                              JT_DATA_DIR "/models/llama-3.1-8b.json" };
-
-	for (size_t i = 0; i < JT_ARRAY_LEN(places); i++)
-		if (access(places[i], R_OK) == 0)
-			return places[i];
-	return "";
-}
-
 static int configure(struct demo *d, struct jt_error *err)
 {
-	char upstream[128];
 	int status = jt__config_new(&d->config, err);
+	struct jt_config_upstream *u;
+	char upstream[128];
 
 	if (status < 0)
 		return status;
@@ -104,11 +93,11 @@ static int configure(struct demo *d, struct jt_error *err)
 	snprintf(upstream, sizeof(upstream), "http://%s=demo:0",
 	         jt__demo_engine_address(d->engine));
 	status = jt__config_add_upstream(d->config, upstream, err);
-	d->config->upstreams[0].max_batch_tokens = d->options.node.sched.max_batch_tokens;
-	if (status == JT_OK)
-		jt__copy_text(d->config->upstreams[0].architecture,
-		              sizeof(d->config->upstreams[0].architecture), architecture(),
-		              strlen(architecture()));
+	u = &d->config->upstreams[0];
+	u->max_batch_tokens = d->options.node.sched.max_batch_tokens;
+	if (status == JT_OK &&
+	    !jt__data_find("models/llama-3.1-8b.json", u->architecture, sizeof(u->architecture)))
+		*u->architecture = '\0';
 	return status;
 }
 

@@ -16,7 +16,7 @@ static void print_record_fields(void)
 		[JT_KIND_TEXT] = "text",     [JT_KIND_TIME] = "RFC 3339 time",
 		[JT_KIND_COUNT] = "integer", [JT_KIND_BOOL] = "true or false",
 		[JT_KIND_JOULES] = "joules", [JT_KIND_SECONDS] = "seconds",
-		[JT_KIND_RATIO] = "0 to 1",
+		[JT_KIND_RATIO] = "0 to 1",  [JT_KIND_NUMBER] = "number",
 	};
 
 	for (size_t i = 0; i < jt__n_record_fields; i++) {

@@ -227,6 +227,10 @@ const struct jt_command jt__cmd_serve = {
 		"admin "
 		"port, where /health tells what jouletap itself costs in CPU time and joules. "
 		"`x-jouletap-task-class` and `x-jouletap-tenant` label a request.\n\n"
+		"Where the configuration names the architecture of an upstream's model, answers "
+		"say "
+		"in `x-jouletap-predicted-j` what the request was predicted to cost before it was "
+		"sent, and POST /v1/energy/predict says it of any such body without sending it.\n\n"
 		"SIGTERM and SIGINT stop accepting and let running requests end, SIGHUP opens the "
 		"access "
 		"log again.",

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/data.h"
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/term.h"
@@ -199,28 +200,6 @@ static int set_options(const struct args *a, struct jt_sim_options *o, struct jt
 
 /* ---- files ---- */
 
-/* Our data: beside the sources, or where it was installed; NULL if it is nowhere. */
-static const char *data_dir(void)
-{
-	static const char *const simulator[] = { JT_SOURCE_DATA "/simulator",
-		                                 JT_DATA_DIR "/simulator" };
-	static const char *const roots[] = { JT_SOURCE_DATA, JT_DATA_DIR };
-
-	for (size_t i = 0; i < JT_ARRAY_LEN(roots); i++)
-		if (access(simulator[i], R_OK) == 0)
-			return roots[i];
-	return NULL;
-}
-
-static bool find_data(const char *below, char out[JT_SIM_PATH_MAX])
-{
-	const char *root = data_dir();
-
-	if (root)
-		snprintf(out, JT_SIM_PATH_MAX, "%s/simulator/%s", root, below);
-	return root && access(out, R_OK) == 0;
-}
-
 static int find_cluster_config(struct run *r, struct jt_error *err)
 {
 	const char *given = r->args->cluster_config;
@@ -228,8 +207,8 @@ static int find_cluster_config(struct run *r, struct jt_error *err)
 	if (given &&
 	    !jt__copy_text(r->cluster_config, sizeof(r->cluster_config), given, strlen(given)))
 		return jt__fail(err, JT_EINVAL, "simulate", "path is too long: '%.100s…'", given);
-	if (!given &&
-	    !find_data("configs/cluster/single_node_single_instance.json", r->cluster_config))
+	if (!given && !jt__data_find("simulator/configs/cluster/single_node_single_instance.json",
+	                             r->cluster_config, sizeof(r->cluster_config)))
 		return jt__fail(err, JT_ENOENT, "simulate",
 		                "jouletap's own example is not installed; name a cluster: "
 		                "--cluster-config FILE");
@@ -257,7 +236,7 @@ static int find_profiles(struct run *r, struct jt_error *err)
 		return JT_OK;
 	r->options.profiles = r->profiles;
 	if (find_profiles_beside(r->cluster_config, r->profiles) ||
-	    find_data("profiler", r->profiles))
+	    jt__data_find("simulator/profiler", r->profiles, sizeof(r->profiles)))
 		return JT_OK;
 	return jt__fail(err, JT_ENOENT, "simulate",
 	                "no profiles: neither '../../profiler' beside '%.200s' nor jouletap's own "
@@ -299,7 +278,7 @@ static int load(struct run *r, struct jt_error *err)
 	struct jt_cluster_where where = { .path = r->cluster_config,
 		                          .model_configs = a->model_configs,
 		                          .pim_configs = a->pim_configs,
-		                          .data = data_dir() };
+		                          .data = jt__data_root("simulator") };
 	int status = find_cluster_config(r, err);
 
 	if (status == JT_OK)

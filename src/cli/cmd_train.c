@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* jouletap train: fits the energy predictor to measured rows, and says how good it is on others. */
+#include <inttypes.h>
 #include <stddef.h>
 #include "cli/cli.h"
 #include "cli/term.h"
+#include "cli/upstreams.h"
 #include "predictor/fitted.h"
 #include "trainer/files.h"
 #include "trainer/report.h"
@@ -11,7 +13,7 @@
 
 struct args {
 	struct jt_opt_list data;
-	const char *output, *report, *note, *date;
+	const char *config, *output, *report, *note, *date;
 	uint64_t seed;
 	bool cv, json, quiet;
 };
@@ -76,21 +78,45 @@ static int print_results(const struct args *a, const struct jt_evaluation *e, st
 	return status;
 }
 
-static int train(const struct args *a, struct jt_error *err)
+static int load(const struct args *a, struct jt_dataset *d, struct jt_error *err)
 {
-	struct jt_dataset d = { 0 };
-	struct jt_evaluation e = { 0 };
-	int status = jt__dataset_load(a->data.items, a->data.n, &d, err);
+	struct jt_cli_upstreams u = { 0 };
+	int status = a->config ? jt__upstreams_open(a->config, &u, err) : JT_OK;
 
-	if (status == JT_OK && d.n_left_out && !a->quiet)
-		fprintf(stderr, "jouletap: train: %zu rows left out; the first: %s\n", d.n_left_out,
-		        d.left_out.message);
-	if (status == JT_OK && d.n < FEW_ROWS)
+	if (status == JT_OK)
+		status = jt__dataset_load(a->data.items, a->data.n, a->config ? &u.upstreams : NULL,
+		                          d, err);
+	jt__upstreams_close(&u);
+	return status;
+}
+
+static void remark(const struct args *a, const struct jt_dataset *d)
+{
+	if (d->n_left_out && !a->quiet)
+		fprintf(stderr, "jouletap: train: %zu rows left out; the first: %s\n",
+		        d->n_left_out, d->left_out.message);
+	if (d->n_records && !a->quiet)
+		fprintf(stderr, "jouletap: train: %" PRIu64 " records became %zu rows\n",
+		        d->n_records - d->n_records_left_out, d->n_record_rows);
+	if (d->n_records_left_out && !a->quiet)
+		fprintf(stderr, "jouletap: train: %" PRIu64 " records left out; the first: %s\n",
+		        d->n_records_left_out, d->record_left_out.message);
+	if (d->n < FEW_ROWS)
 		fprintf(stderr,
 		        "jouletap: warning: %zu rows are few: the correction and the intervals "
 		        "follow "
 		        "single rows\n",
-		        d.n);
+		        d->n);
+}
+
+static int train(const struct args *a, struct jt_error *err)
+{
+	struct jt_dataset d = { 0 };
+	struct jt_evaluation e = { 0 };
+	int status = load(a, &d, err);
+
+	if (status == JT_OK)
+		remark(a, &d);
 	if (status == JT_OK)
 		status = evaluate(a, &d, &e, err);
 	if (status == JT_OK && a->output)
@@ -123,7 +149,8 @@ static int run(const void *args, const struct jt_operands *operands)
 /* clang-format off */
 #define AT(member) offsetof(struct args, member)
 static const struct jt_opt options[] = {
-	{ "data", 'd', JT_OPT_LIST, "FILE", NULL, AT(data), "a CSV table of measured energy" },
+	{ "data", 'd', JT_OPT_LIST, "FILE", NULL, AT(data), "a CSV table of measured energy, or records of requests as the gateway's access log has them; may be given again" },
+	{ "config", 'c', JT_OPT_TEXT, "FILE", NULL, AT(config), "the gateway's configuration, jouletap.yaml(5): which model and GPUs the upstreams of the records are" },
 	{ "output", 'o', JT_OPT_TEXT, "FILE", NULL, AT(output), "write the fitted model, as JSON" },
 	{ "cv", 0, JT_OPT_FLAG, NULL, NULL, AT(cv), "score it, and what it is compared with, on rows, backbones, GPU types and sources that were left out" },
 	{ "report", 0, JT_OPT_TEXT, "FILE", NULL, AT(report), "the same as a page with plots: FILE.md, with figures in a directory FILE beside it, or FILE.html" },
@@ -145,13 +172,20 @@ const struct jt_command jt__cmd_train = {
 		"Columns are found by name, others are passed over. energy_per_token_j must be there; "
 		"energy_per_request_j, throughput_tok_s and avg_power_w are checked against it. A row with a bad cell "
 		"is an error that names its line; one without the architecture or hardware that the model needs is left out.\n\n"
+		"A file that begins with a brace holds records, jouletap-record(5). Each names its upstream, of which --config says "
+		"architecture, gpu, tensor_parallel, dtype and max_num_seqs. Records of one upstream, model and task class whose "
+		"prompt, answer and concurrency are alike, each to within a factor of two, become one row: their joules over their "
+		"tokens. Left out, counted, and the first explained, are records of requests that did not end well, without "
+		"tokens or concurrency, whose joules no meter saw or saw less than 90 % of, that are charged for other domains "
+		"than whole GPUs, and those of upstreams that the configuration does not describe. Tables and records may be mixed.\n\n"
 		"With --cv each score is of rows that the fit had not seen: five folds at random, five times; each backbone "
 		"(column model_group) left out; each GPU type; each source. Beside ours stand a ridge regression and what "
 		"arXiv 2511.05597 does: raw fields to Wh by random forest and by a linear booster.",
 	.examples = "jouletap train --data energy.csv --output model.json  # fit\n"
 		    "jouletap train --data energy.csv --cv  # and score\n"
-		    "jouletap train --data a.csv --data b.csv --report report.html  # with plots\n",
-	.see_also = "",
+		    "jouletap train --data a.csv --data b.csv --report report.html  # with plots\n"
+		    "jouletap train --data energy.csv --data access.jsonl -c jouletap.yaml -o model.json  # own requests as well\n",
+	.see_also = "jouletap-predict(1) jouletap-record(5) jouletap.yaml(5)",
 	.options = options,
 	.args_size = sizeof(struct args),
 	.run = run,

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What jouletap predict reads: models, fitted models, the carbon of grids. */
-#include <ctype.h>
+/* What jouletap predict reads: models, tables that come with the program, the carbon of grids. */
+#include <errno.h>
+#include <jansson.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <unistd.h>
+#include "base/data.h"
 #include "cli/predict.h"
 #include "input/textfile.h"
 #include "predictor/ask.h"
-#include "predictor/question.h"
 
-#define PATH_MAX_LEN 512
-#define MAX_CONFIG ((size_t)1 << 20)
+#define PATH_MAX_LEN 4096
+#define MAX_FILE ((size_t)1 << 20)
 
 /* ---- files ---- */
 
@@ -23,206 +24,185 @@ int jt__predict_read(const char *path, struct jt_buf *text, struct jt_error *err
 	return jt__textfile_read(path, "predict", text, err);
 }
 
-bool jt__predict_data(const char *below, char *out, size_t size)
+int jt__table_open(struct jt_table_file *t, const char *below, struct jt_error *err)
 {
-	static const char *const roots[] = { JT_SOURCE_DATA, JT_DATA_DIR };
+	int status;
 
-	for (size_t i = 0; i < JT_ARRAY_LEN(roots); i++)
-		if (snprintf(out, size, "%s/%s", roots[i], below) < (int)size &&
-		    access(out, R_OK) == 0)
-			return true;
-	return false;
+	*t = (struct jt_table_file){ 0 };
+	jt__buf_init(&t->text, MAX_FILE);
+	if (!jt__data_find(below, t->path, sizeof(t->path)))
+		return 0;
+	status = jt__predict_read(t->path, &t->text, err);
+	if (status == JT_OK)
+		status = jt__sheet_init(&t->sheet, t->path, jt__buf_bytes(&t->text),
+		                        jt__buf_len(&t->text), err);
+	return status < 0 ? status : 1;
+}
+
+void jt__table_close(struct jt_table_file *t)
+{
+	jt__sheet_fini(&t->sheet);
+	jt__buf_fini(&t->text);
 }
 
 /* ---- models ---- */
 
-static int read_config(const char *path, struct jt_question *ret, struct jt_error *err)
+/* Where the last part of @path begins, of which slashes at the end are none. */
+static const char *last_part(const char *path, size_t *n)
+{
+	size_t begin;
+
+	while (*n && path[*n - 1] == '/')
+		--*n;
+	begin = *n;
+	while (begin && path[begin - 1] != '/')
+		begin--;
+	*n -= begin;
+	return path + begin;
+}
+
+/* A file that does not say what model it is of is called as its directory is, or as itself. */
+static void name_by_path(const char *path, struct jt_question *q)
+{
+	size_t n = strlen(path), end = strlen(".json");
+	const char *name = last_part(path, &n);
+
+	if (n == strlen("config.json") && strncmp(name, "config.json", n) == 0) {
+		n = (size_t)(name - path);
+		name = last_part(path, &n);
+	} else if (n > end && strncmp(name + n - end, ".json", end) == 0) {
+		n -= end;
+	}
+	if (!n || *name == '.' || *name == '-')
+		return;
+	jt__copy_text(q->model, sizeof(q->model), name, n);
+	jt__ask_group(q->model, q->model_group, sizeof(q->model_group));
+}
+
+static bool has_name(const struct jt_buf *text)
+{
+	json_t *root = json_loadb(jt__buf_bytes(text), jt__buf_len(text), 0, NULL);
+	const char *name = json_string_value(json_object_get(root, "_name_or_path"));
+	bool has = name && *name;
+
+	json_decref(root);
+	return has;
+}
+
+int jt__predict_config(const char *path, struct jt_question *ret, struct jt_error *err)
 {
 	struct jt_buf text;
 	int status;
 
-	jt__buf_init(&text, MAX_CONFIG);
+	jt__buf_init(&text, MAX_FILE);
 	status = jt__predict_read(path, &text, err);
 	if (status == JT_OK)
 		status = jt__ask_config(jt__buf_bytes(&text), jt__buf_len(&text), path, ret, err);
+	if (status == JT_OK && !has_name(&text))
+		name_by_path(path, ret);
 	jt__buf_fini(&text);
 	return status;
 }
 
-static const char *behind_slash(const char *name)
+/* A file, or the config.json of a directory, as models are published. */
+static bool is_config(const char *name, char path[PATH_MAX_LEN])
 {
-	const char *slash = strrchr(name, '/');
+	struct stat st;
 
-	return slash ? slash + 1 : name;
+	if (snprintf(path, PATH_MAX_LEN, "%s", name) >= PATH_MAX_LEN)
+		return false;
+	if (strcmp(name, "-") == 0)
+		return true;
+	if (stat(path, &st) < 0)
+		return errno == EACCES; /* reading it will say so */
+	if (!S_ISDIR(st.st_mode))
+		return true;
+	return snprintf(path, PATH_MAX_LEN, "%s/config.json", name) < PATH_MAX_LEN &&
+	       (stat(path, &st) == 0 || errno == EACCES);
 }
 
-/* data/models/NAME.json, in lower case and without who made it. */
-static bool find_config(const char *name, char *out, size_t size)
+static int fail_unknown(const struct jt_models *models, const char *name, struct jt_error *err)
 {
-	char below[160];
-	int n = snprintf(below, sizeof(below), "models/%s.json", behind_slash(name));
+	char offered[140];
 
-	for (int i = 0; i < n && n < (int)sizeof(below); i++)
-		below[i] = (char)tolower((unsigned char)below[i]);
-	return n < (int)sizeof(below) && jt__predict_data(below, out, size);
+	jt__models_offer(models, name, offered, sizeof(offered));
+	return jt__fail(err, JT_ENOENT, "predict",
+	                "no model '%.60s': not a config.json, nor one model of --list-models%s%s",
+	                name, *offered ? "; near it: " : "", offered);
 }
 
-static void keep_nearest(const char *name, const char *wanted, unsigned *best, char ret[96])
+static int find_model(const struct jt_models *models, const char *name, struct jt_question *ret,
+                      struct jt_error *err)
 {
-	unsigned d = strlen(name) < 64 && strlen(wanted) < 64
-	                     ? jt__edit_distance(behind_slash(name), behind_slash(wanted))
-	                     : 64;
+	const struct jt_model_row *row = jt__models_find(models, name);
+	enum jt_weights weights = ret->weights;
 
-	if (d >= *best)
-		return;
-	*best = d;
-	jt__copy_text(ret, 96, name, strlen(name));
-}
-
-/* The row of a table that is called so: by its whole name, or by that without who made it. */
-static int search_table(struct jt_sheet *s, const char *name, struct jt_question *ret,
-                        char nearest[96])
-{
-	int column = jt__sheet_column(s, "model"), layers = jt__sheet_column(s, "n_layers"), status;
-	struct jt_question_columns columns;
-	unsigned best = UINT32_MAX;
-
-	jt__question_columns(s, &columns);
-	while ((status = jt__sheet_next(s)) > 0) {
-		const char *model = jt__sheet_text(s, column);
-
-		if (!*jt__sheet_text(s, layers))
-			continue; /* nothing but a name */
-		keep_nearest(model, name, &best, nearest);
-		if (strcasecmp(model, name) == 0 || strcasecmp(behind_slash(model), name) == 0)
-			return jt__question_read(s, &columns, ret) < 0 ? JT_EINVAL : 1;
+	if (!row)
+		row = jt__models_begin(models, name);
+	if (!row)
+		return fail_unknown(models, name, err);
+	jt__models_take(row, name, ret);
+	if (weights != JT_N_WEIGHTS) {
+		ret->weights = weights;
+		ret->bytes_per_param = 0;
 	}
-	return status;
-}
-
-/* Models that were measured: 1, 0 if it is none of them. */
-static int find_measured(const char *name, struct jt_question *ret, char nearest[96],
-                         struct jt_error *err)
-{
-	char path[PATH_MAX_LEN];
-	struct jt_sheet s;
-	struct jt_buf text;
-	int status;
-
-	if (!jt__predict_data("predictor/architectures.csv", path, sizeof(path)))
-		return 0;
-	jt__buf_init(&text, MAX_CONFIG);
-	status = jt__predict_read(path, &text, err);
-	if (status == JT_OK) {
-		status = jt__sheet_init(&s, path, jt__buf_bytes(&text), jt__buf_len(&text), err);
-		if (status == JT_OK)
-			status = search_table(&s, name, ret, nearest);
-		jt__sheet_fini(&s);
-	}
-	jt__buf_fini(&text);
-	return status;
-}
-
-/* Architectures are the same however weights are kept: names end with it, or the model is published
- * in no other form. */
-static void weights_by_name(struct jt_question *q)
-{
-	static const char *const ends[] = { "-fp8", "-awq", "-gptq" };
-	static const struct {
-		const char *begin;
-		enum jt_weights weights;
-	} published[] = { { "openai/gpt-oss", JT_W_MXFP4 },
-		          { "deepseek-ai/DeepSeek-V3", JT_W_FP8 },
-		          { "deepseek-ai/DeepSeek-R1-0528", JT_W_FP8 } };
-	size_t n = strlen(q->model);
-
-	for (size_t i = 0; i < JT_ARRAY_LEN(published); i++)
-		if (strncmp(q->model, published[i].begin, strlen(published[i].begin)) == 0)
-			q->weights = published[i].weights;
-	for (size_t i = 0; i < JT_ARRAY_LEN(ends); i++) {
-		size_t m = strlen(ends[i]);
-
-		if (n > m && strcasecmp(q->model + n - m, ends[i]) == 0)
-			jt__weights_parse(ends[i] + 1, &q->weights);
-	}
+	return JT_OK;
 }
 
 int jt__predict_model(const char *name, struct jt_question *ret, struct jt_error *err)
 {
-	enum jt_weights weights = ret->weights;
-	char path[PATH_MAX_LEN], nearest[96] = "";
+	char path[PATH_MAX_LEN];
+	struct jt_models models;
 	int status;
 
-	if (access(name, R_OK) == 0 || strcmp(name, "-") == 0)
-		return read_config(name, ret, err);
-	status = find_measured(name, ret, nearest, err);
-	if (status > 0) {
-		if (weights == JT_N_WEIGHTS)
-			weights_by_name(ret);
-		else
-			ret->weights = weights;
-		return JT_OK;
+	if (is_config(name, path)) {
+		status = jt__predict_config(path, ret, err);
+		return status == JT_ENOENT ? JT_EIO : status;
 	}
-	if (status < 0)
-		return status;
-	if (find_config(name, path, sizeof(path)))
-		return read_config(path, ret, err);
-	return jt__fail(
-		err, JT_ENOENT, "predict",
-		"no model '%.60s': neither a config.json nor a name from the built-in list%s%s",
-		name, *nearest ? "; the nearest: " : "", nearest);
+	status = jt__models_load(&models, err);
+	if (status == JT_OK)
+		status = find_model(&models, name, ret, err);
+	else if (status == JT_ENOENT)
+		status = JT_EIO; /* of the list, not the model */
+	jt__models_fini(&models);
+	return status;
 }
 
 /* ---- carbon ---- */
 
+static int take_grid(const struct jt_sheet *s, struct jt_footprint *ret)
+{
+	const char *region = jt__sheet_text(s, jt__sheet_column(s, "region"));
+	const char *source = jt__sheet_text(s, jt__sheet_column(s, "source"));
+	int status = jt__sheet_number(s, jt__sheet_column(s, "year"), &ret->carbon_year);
+
+	jt__copy_text(ret->carbon_region, sizeof(ret->carbon_region), region, strlen(region));
+	jt__copy_text(ret->carbon_source, sizeof(ret->carbon_source), source, strlen(source));
+	if (status == JT_OK)
+		status =
+			jt__sheet_number(s, jt__sheet_column(s, "g_co2e_per_kwh"), &ret->g_per_kwh);
+	return status < 0 ? status : 1;
+}
+
+/* 1: found. */
 static int search_carbon(struct jt_sheet *s, const char *what, struct jt_footprint *ret)
 {
 	int code = jt__sheet_column(s, "code"), region = jt__sheet_column(s, "region"), status;
 
-	while ((status = jt__sheet_next(s)) > 0) {
-		if (strcasecmp(jt__sheet_text(s, code), what) != 0 &&
-		    strcasecmp(jt__sheet_text(s, region), what) != 0)
-			continue;
-		snprintf(ret->carbon_source, sizeof(ret->carbon_source), "%s, %s: %s",
-		         jt__sheet_text(s, region), jt__sheet_text(s, jt__sheet_column(s, "year")),
-		         jt__sheet_text(s, jt__sheet_column(s, "source")));
-		status =
-			jt__sheet_number(s, jt__sheet_column(s, "g_co2e_per_kwh"), &ret->g_per_kwh);
-		return status < 0 ? status : 1;
-	}
-	return status;
-}
-
-static int read_carbon(const char *what, struct jt_footprint *ret, struct jt_error *err)
-{
-	char path[PATH_MAX_LEN];
-	struct jt_sheet s;
-	struct jt_buf text;
-	int status;
-
-	if (!jt__predict_data("predictor/carbon.csv", path, sizeof(path)))
-		return jt__fail(
-			err, JT_ENOENT, "predict",
-			"jouletap's table of grids is not installed; give grams: --carbon 380");
-	jt__buf_init(&text, MAX_CONFIG);
-	status = jt__predict_read(path, &text, err);
-	if (status == JT_OK) {
-		status = jt__sheet_init(&s, path, jt__buf_bytes(&text), jt__buf_len(&text), err);
-		if (status == JT_OK)
-			status = search_carbon(&s, what, ret);
-		jt__sheet_fini(&s);
-	}
-	jt__buf_fini(&text);
+	while ((status = jt__sheet_next(s)) > 0)
+		if (strcasecmp(jt__sheet_text(s, code), what) == 0 ||
+		    strcasecmp(jt__sheet_text(s, region), what) == 0)
+			return take_grid(s, ret);
 	return status;
 }
 
 int jt__predict_carbon(const char *what, struct jt_footprint *ret, struct jt_error *err)
 {
-	char *end;
-	double g = strtod(what, &end);
+	struct jt_table_file t;
+	double g;
 	int status;
 
-	if (end != what && !*end) {
+	if (jt__textfile_real(what, strlen(what), &g)) {
 		if (!(g >= 0 && g <= 1e5))
 			return jt__fail(err, JT_EINVAL, "predict",
 			                "'--carbon' must be from 0 to 100000 g CO2e/kWh");
@@ -230,11 +210,18 @@ int jt__predict_carbon(const char *what, struct jt_footprint *ret, struct jt_err
 		snprintf(ret->carbon_source, sizeof(ret->carbon_source), "as given");
 		return JT_OK;
 	}
-	status = read_carbon(what, ret, err);
+	status = jt__table_open(&t, "predictor/carbon.csv", err);
 	if (status == 0)
-		return jt__fail(err, JT_ENOENT, "predict",
-		                "no grid '%.40s' in the table; give a country's two letters, EU, "
-		                "WORLD or g CO2e/kWh",
+		status = jt__fail(err, JT_EIO, "predict",
+		                  "jouletap's table of grids is not installed; give grams: "
+		                  "--carbon 380");
+	if (status > 0)
+		status = search_carbon(&t.sheet, what, ret);
+	jt__table_close(&t);
+	if (status == 0)
+		return jt__fail(err, JT_EINVAL, "predict",
+		                "no grid '%.40s' in the table: take one of --list-zones, or give g "
+		                "CO2e/kWh",
 		                what);
 	return status < 0 ? status : JT_OK;
 }

@@ -1,218 +1,285 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Learning from the meter: what records of requests say against what the model says of them, as one
- * factor for a model on a GPU; and files of such factors:
- *
- *   {"format": "jouletap-factors", "version": 1,
- *    "factors": [{"model": "...", "gpu": "...", "factor": 1.08, "rows": 12}]}
+ * factor for each model on a GPU. The file of factors: predictor/factors.h.
  */
-#include <jansson.h>
+#include <inttypes.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 #include "cli/predict.h"
-#include "ledger/ledger.h"
+#include "cli/upstreams.h"
+#include "predictor/factors.h"
+#include "trainer/files.h"
+#include "trainer/intervals.h"
+#include "trainer/metrics.h"
 
-#define MAX_RECORDS ((size_t)1 << 30) /* bytes of a file */
+/* ---- records ---- */
 
-struct lesson {
-	const struct jt_fitted *model;
-	struct jt_question q;
-	char name[96]; /* model that the records name */
-	double *logs;  /* of measured / predicted */
-	size_t n, capacity;
-	uint32_t n_left_out;
-};
-
-/* A record says something of the model only if the request ran to its end under a meter. */
-static bool is_good(const struct jt_record *r)
+/* All upstreams are what the command line says. How many may run at once it does not say. */
+static int ask_question(void *user, const char *name, size_t n_gpus, struct jt_question *ret,
+                        struct jt_error *err)
 {
-	return strcmp(r->outcome, "ok") == 0 && r->completion_tokens != JT_NONE &&
-	       r->completion_tokens > 0 && r->total_uj != JT_NONE && r->total_uj > 0 &&
-	       strcmp(r->provenance, "predicted") != 0;
-}
-
-static int keep(struct lesson *l, double v)
-{
-	if (l->n == l->capacity) {
-		size_t capacity = 2 * l->capacity + 64;
-		double *p = jt__realloc(l->logs, capacity, sizeof(*p));
-
-		if (!p)
-			return JT_ENOMEM;
-		l->logs = p;
-		l->capacity = capacity;
-	}
-	l->logs[l->n++] = v;
+	(void)name;
+	(void)n_gpus;
+	(void)err;
+	*ret = *(const struct jt_question *)user;
+	ret->max_num_seqs = NAN;
 	return JT_OK;
 }
 
-static int compare(struct lesson *l, const struct jt_record *r, struct jt_error *err)
-{
-	double measured_j = (double)r->total_uj * 1e-6;
-	struct jt_prediction p;
-	int status;
-
-	l->q.out_tokens = (double)r->completion_tokens;
-	l->q.in_tokens = r->prompt_tokens == JT_NONE ? NAN : (double)r->prompt_tokens;
-	status = jt__fitted_answer(l->model, &l->q, &p, err);
-	if (status < 0)
-		return status;
-	return keep(l, log(measured_j / (p.j_per_token / p.factor * l->q.out_tokens))) < 0
-	               ? jt__fail(err, JT_ENOMEM, "predict", "no memory for records")
-	               : JT_OK;
-}
-
-static int take_line(struct lesson *l, const char *path, size_t number, const char *line, size_t n,
-                     struct jt_error *err)
-{
-	struct jt_error inner;
-	struct jt_record r;
-	int status = jt__record_parse(line, n, &r, &inner);
-
-	if (status < 0)
-		return jt__fail(err, status, "predict", "'%.80s', line %zu: %s", path, number,
-		                inner.message);
-	if (!is_good(&r)) {
-		l->n_left_out++;
-		return JT_OK;
-	}
-	if (!*l->name)
-		jt__copy_text(l->name, sizeof(l->name), r.model, strlen(r.model));
-	if (strcmp(l->name, r.model) != 0)
-		return jt__fail(
-			err, JT_EINVAL, "predict",
-			"'%.60s', line %zu: records of '%.30s' and of '%.30s': take those of "
-			"one model",
-			path, number, l->name, r.model);
-	return compare(l, &r, err);
-}
-
-static int take_file(struct lesson *l, const char *path, struct jt_error *err)
+static int add_file(struct jt_cells *c, const char *path, struct jt_error *err)
 {
 	struct jt_buf text;
-	const char *p, *end;
 	int status;
 
-	jt__buf_init(&text, MAX_RECORDS);
+	jt__buf_init(&text, JT_CELLS_MAX_BYTES);
 	status = jt__predict_read(path, &text, err);
-	p = jt__buf_bytes(&text);
-	end = p + jt__buf_len(&text);
-	for (size_t number = 1; status == JT_OK && p < end; number++) {
-		const char *stop = memchr(p, '\n', (size_t)(end - p));
-		size_t n = (size_t)((stop ? stop : end) - p);
-
-		if (n)
-			status = take_line(l, path, number, p, n, err);
-		p += n + (stop != NULL);
-	}
+	if (status == JT_OK)
+		status = jt__cells_add(c, path, 0, jt__buf_bytes(&text), jt__buf_len(&text), err);
 	jt__buf_fini(&text);
 	return status;
 }
 
-static int by_size(const void *a, const void *b)
+/* Who names one model has only its records to offer. */
+static int check_one_model(const struct jt_cells *c, struct jt_error *err)
 {
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
+	for (size_t i = 1; i < c->n; i++)
+		if (strcmp(c->all[i].model, c->all[0].model) != 0)
+			return jt__fail(
+				err, JT_EINVAL, "predict",
+				"records of '%.30s' and of '%.30s': take those of one model, or "
+				"say what served them: --config jouletap.yaml",
+				c->all[0].model, c->all[i].model);
+	return JT_OK;
 }
 
-/* The median: some requests always are in unusual company. */
-static double median(struct lesson *l)
+static int gather(struct jt_cells *c, const struct jt_teachers *t, struct jt_error *err)
 {
-	qsort(l->logs, l->n, sizeof(*l->logs), by_size);
-	return (l->logs[(l->n - 1) / 2] + l->logs[l->n / 2]) / 2;
-}
-
-int jt__predict_learn(const struct jt_fitted *f, const struct jt_question *q,
-                      const char *const *paths, size_t n_paths, struct jt_lesson *ret,
-                      struct jt_error *err)
-{
-	struct lesson l = { .model = f, .q = *q };
 	int status = JT_OK;
 
-	for (size_t i = 0; i < n_paths && status == JT_OK; i++)
-		status = take_file(&l, paths[i], err);
-	if (status == JT_OK && !l.n)
+	for (size_t i = 0; i < t->n_paths && status == JT_OK; i++)
+		status = add_file(c, t->paths[i], err);
+	return status == JT_OK && !t->config ? check_one_model(c, err) : status;
+}
+
+/* ---- lessons ---- */
+
+static bool is_same(double a, double b)
+{
+	return a == b || (isnan(a) && isnan(b));
+}
+
+static int check_same(const struct jt_question *a, const struct jt_question *b,
+                      struct jt_error *err)
+{
+	if (is_same(a->n_layers, b->n_layers) && is_same(a->hidden_size, b->hidden_size) &&
+	    is_same(a->n_experts, b->n_experts) && is_same(a->vocab_size, b->vocab_size))
+		return JT_OK;
+	return jt__fail(err, JT_EINVAL, "predict",
+	                "two models of different sizes are called '%.40s' on '%.40s': tell them "
+	                "apart by \"_name_or_path\" in their config.json",
+	                a->model, a->gpu);
+}
+
+/* The lesson about what @q asks of, maybe a new one; there is room for it. */
+static int find_lesson(struct jt_lessons *l, const struct jt_question *q, size_t *ret,
+                       struct jt_error *err)
+{
+	size_t i = 0;
+
+	while (i < l->n &&
+	       (strcmp(l->all[i].q.model, q->model) != 0 || strcmp(l->all[i].q.gpu, q->gpu) != 0))
+		i++;
+	*ret = i;
+	if (i < l->n)
+		return check_same(&l->all[i].q, q, err);
+	l->all[l->n++] = (struct jt_lesson){ .q = *q };
+	return JT_OK;
+}
+
+/* What one row says: how far off the model was. */
+struct remark {
+	size_t lesson;
+	double log_ratio;
+};
+
+/* Of each cell, but those that nothing can be said of; their number. */
+static int compare(const struct jt_fitted *f, const struct jt_teachers *t, const struct jt_cells *c,
+                   struct jt_lessons *l, struct remark *remarks, size_t *ret_n,
+                   struct jt_error *err)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->n; i++) {
+		struct jt_prediction p;
+		struct jt_error why;
+		struct jt_row row;
+		int status;
+
+		jt__cells_row(c, i, &row);
+		if (!t->config)
+			row.q.max_num_seqs = row.q.batch; /* as for a request with --batch */
+		if (jt__fitted_answer(f, &row.q, &p, &why) < 0) {
+			if (!l->n_left_out)
+				l->left_out = why;
+			l->n_left_out += c->all[i].n_records;
+			continue;
+		}
+		status = find_lesson(l, &row.q, &remarks[n].lesson, err);
+		if (status < 0)
+			return status;
+		l->all[remarks[n].lesson].n_records += c->all[i].n_records;
+		remarks[n++].log_ratio = log(row.j_per_token / (p.j_per_token / p.factor));
+	}
+	*ret_n = n;
+	return JT_OK;
+}
+
+static void conclude(const struct jt_fitted *f, struct jt_lessons *l, const struct remark *remarks,
+                     size_t n, double *room)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		size_t m = 0;
+		double sum = 0;
+
+		for (size_t j = 0; j < n; j++)
+			if (remarks[j].lesson == i) {
+				room[m++] = remarks[j].log_ratio;
+				sum += remarks[j].log_ratio;
+			}
+		l->all[i].n_rows = (uint32_t)m;
+		l->all[i].ratio = exp(sum / (double)m);
+		l->all[i].factor = fmin(fmax(jt__factor_learn(f, room, m), 1e-3), 1e3);
+		for (size_t j = 0; j < m; j++)
+			room[j] = fabs(room[j] - log(l->all[i].factor));
+		l->all[i].half_width = jt__conformal_quantile(room, m, JT_INTERVAL_COVERAGE);
+	}
+}
+
+static int learn(const struct jt_fitted *f, const struct jt_teachers *t, struct jt_cells *c,
+                 struct jt_lessons *l, struct jt_error *err)
+{
+	struct remark *remarks = NULL;
+	double *room = NULL;
+	size_t n = 0;
+	int status = gather(c, t, err);
+
+	if (status < 0)
+		return status;
+	l->n_records = c->n_records;
+	l->n_left_out = c->n_left_out;
+	l->left_out = c->left_out;
+	l->all = jt__alloc(c->n + 1, sizeof(*l->all));
+	remarks = jt__alloc(c->n + 1, sizeof(*remarks));
+	room = jt__alloc(c->n + 1, sizeof(*room));
+	status = l->all && remarks && room ? compare(f, t, c, l, remarks, &n, err)
+	                                   : jt__fail(err, JT_ENOMEM, "predict", "out of memory");
+	if (status == JT_OK && !n)
 		status = jt__fail(err, JT_EINVAL, "predict",
-		                  "none of %u records is of a request that ended well with known "
-		                  "joules and tokens",
-		                  l.n_left_out);
+		                  "none of %" PRIu64 " records says anything%s%s", l->n_records,
+		                  l->n_left_out ? "; the first: " : "", l->left_out.message);
 	if (status == JT_OK)
-		*ret = (struct jt_lesson){ exp(median(&l)), (uint32_t)l.n, l.n_left_out };
-	jt__free(l.logs);
+		conclude(f, l, remarks, n, room);
+	jt__free(room);
+	jt__free(remarks);
 	return status;
 }
 
-int jt__predict_write_factor(const char *path, const struct jt_question *q,
-                             const struct jt_lesson *l, struct jt_error *err)
+int jt__predict_learn(const struct jt_fitted *f, const struct jt_teachers *t,
+                      struct jt_lessons *ret, struct jt_error *err)
 {
-	json_t *root = json_pack("{s:s,s:i,s:[{s:s,s:s,s:f,s:i}]}", "format", "jouletap-factors",
-	                         "version", 1, "factors", "model", q->model, "gpu", q->gpu,
-	                         "factor", l->factor, "rows", (int)l->n_records);
-	int failed = root ? json_dump_file(root, path, JSON_INDENT(1)) : -1;
+	struct jt_question q = *t->question;
+	struct jt_upstreams one = { .ask = ask_question, .user = &q };
+	struct jt_cli_upstreams configured = { 0 };
+	struct jt_cells cells = { .upstreams = &one };
+	struct jt_lessons l = { 0 };
+	int status = t->config ? jt__upstreams_open(t->config, &configured, err) : JT_OK;
 
-	json_decref(root);
-	if (failed)
-		return jt__fail(err, JT_EIO, "predict", "cannot write '%s'", path);
-	return JT_OK;
-}
-
-/* ---- a model with factors ---- */
-
-static json_t *load_json(const char *path, struct jt_error *err)
-{
-	json_error_t je;
-	json_t *root = json_load_file(path, 0, &je);
-
-	if (!root)
-		jt__fail(err, je.line < 1 ? JT_ENOENT : JT_EINVAL, "predict", "'%s', line %d: %s",
-		         path, je.line, je.text);
-	return root;
-}
-
-static int add_factors(json_t *model, json_t *more, const char *path, struct jt_error *err)
-{
-	json_t *list = json_object_get(more, "factors"), *all;
-	const char *format = json_string_value(json_object_get(more, "format"));
-
-	if (!format || strcmp(format, "jouletap-factors") != 0 ||
-	    json_integer_value(json_object_get(more, "version")) != 1 || !json_is_array(list))
-		return jt__fail(
-			err, JT_EINVAL, "predict",
-			"'%s' is not a file of factors (format jouletap-factors, version 1)", path);
-	/* The first that fits is taken: what was learned last goes before. */
-	all = json_deep_copy(list);
-	json_array_extend(all, json_object_get(model, "factors"));
-	json_object_set_new(model, "factors", all);
-	return JT_OK;
-}
-
-static int load_with(const char *path, const char *factors, struct jt_fitted **ret,
-                     struct jt_error *err)
-{
-	json_t *model = load_json(path, err), *more = model ? load_json(factors, err) : NULL;
-	int status = model && more ? add_factors(model, more, factors, err) : JT_EINVAL;
-	char *text = NULL;
-
-	if (status == JT_OK && !(text = json_dumps(model, JSON_COMPACT | JSON_REAL_PRECISION(17))))
-		status = jt__fail(err, JT_ENOMEM, "predict", "no memory for '%s'", path);
+	if (t->config)
+		cells.upstreams = &configured.upstreams;
 	if (status == JT_OK)
-		status = jt__fitted_parse(text, strlen(text), path, jt__feature_names, ret, err);
-	free(text);
-	json_decref(more);
-	json_decref(model);
+		status = learn(f, t, &cells, &l, err);
+	jt__cells_fini(&cells);
+	jt__upstreams_close(&configured);
+	if (status < 0)
+		jt__lessons_fini(&l);
+	else
+		*ret = l;
 	return status;
 }
 
-int jt__predict_load(const char *path, const char *factors, struct jt_fitted **ret,
-                     struct jt_error *err)
+void jt__lessons_fini(struct jt_lessons *l)
 {
-	char own[512];
+	jt__free(l->all);
+	*l = (struct jt_lessons){ 0 };
+}
 
-	if (!path && !jt__predict_data("predictor/model.json", own, sizeof(own)))
-		return jt__fail(err, JT_ENOENT, "predict",
-		                "jouletap's own model is not installed; name one: --fitted FILE");
-	path = path ? path : own;
-	return factors ? load_with(path, factors, ret, err) : jt__fitted_load(path, ret, err);
+/* ---- what is told of them ---- */
+
+static void put_lesson(struct jt_buf *b, const struct jt_lesson *l)
+{
+	jt__buf_append_text(b, "{");
+	jt__json_member_text(b, "model", l->q.model);
+	jt__json_member_text(b, "gpu", l->q.gpu);
+	jt__json_member_double(b, "factor", l->factor);
+	jt__json_member_double(b, "half_width", l->half_width);
+	jt__json_member_u64(b, "rows", l->n_rows);
+}
+
+int jt__lessons_write(const struct jt_lessons *l, const char *path, struct jt_error *err)
+{
+	struct jt_buf b;
+	int status;
+
+	jt__buf_init(&b, (size_t)1 << 26);
+	jt__buf_append_text(&b, "{\"format\":\"jouletap-factors\",\"version\":1,\"factors\":[");
+	for (size_t i = 0; i < l->n; i++) {
+		jt__buf_append_text(&b, i ? ",\n" : "\n");
+		put_lesson(&b, &l->all[i]);
+		jt__buf_append_text(&b, "}");
+	}
+	status = jt__buf_append_text(&b, "\n]}\n");
+	if (status < 0 || b.failed)
+		status = jt__fail(err, JT_ENOMEM, "predict", "no memory for the factors");
+	else
+		status = jt__file_write(path, jt__buf_bytes(&b), jt__buf_len(&b), err);
+	jt__buf_fini(&b);
+	return status;
+}
+
+int jt__lessons_json(const struct jt_lessons *l, struct jt_buf *b)
+{
+	jt__buf_append_text(b, "{");
+	jt__json_member_u64(b, "records", l->n_records);
+	jt__json_member_u64(b, "left_out", l->n_left_out);
+	jt__json_member_text(b, "reason", l->left_out.message);
+	jt__json_key(b, "factors");
+	jt__buf_append_text(b, "[");
+	for (size_t i = 0; i < l->n; i++) {
+		if (i)
+			jt__buf_append_text(b, ",");
+		put_lesson(b, &l->all[i]);
+		jt__json_member_u64(b, "records", l->all[i].n_records);
+		jt__json_member_double(b, "measured_to_predicted", l->all[i].ratio);
+		jt__buf_append_text(b, "}");
+	}
+	jt__buf_append_text(b, "]}\n");
+	return b->failed ? JT_ENOMEM : JT_OK;
+}
+
+void jt__lessons_print(const struct jt_lessons *l, FILE *to)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		const struct jt_lesson *one = &l->all[i];
+
+		fprintf(to,
+		        "%s on %s: metered %.4g times what is predicted, over %u load%s (%" PRIu64
+		        " record%s): factor %.4g, most loads within × %.3g of it\n",
+		        one->q.model, one->q.gpu, one->ratio, one->n_rows,
+		        one->n_rows == 1 ? "" : "s", one->n_records, one->n_records == 1 ? "" : "s",
+		        one->factor, exp(one->half_width));
+	}
+	if (l->n_left_out)
+		fprintf(to, "%" PRIu64 " of %" PRIu64 " records left out; the first: %s\n",
+		        l->n_left_out, l->n_records, l->left_out.message);
 }

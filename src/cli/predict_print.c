@@ -91,6 +91,16 @@ static int warning(const struct jt_forecast *f, uint32_t i, char *out, size_t si
 
 /* ---- for people ---- */
 
+/* Names are those of files, which may hold what a terminal obeys. */
+static void print_name(const char *name, FILE *to)
+{
+	char text[128];
+
+	snprintf(text, sizeof(text), "%s", name);
+	jt__clean_text(text);
+	fputs(text, to);
+}
+
 static void print_footprint(const struct jt_forecast *f, const struct figures *v, FILE *to)
 {
 	const struct jt_footprint *p = &f->footprint;
@@ -100,8 +110,12 @@ static void print_footprint(const struct jt_forecast *f, const struct figures *v
 		fprintf(to, "with PUE %.3g  %.4g J, %.4g Wh\n", p->pue, v->facility_j,
 		        v->facility_j / J_PER_WH);
 	if (!isnan(p->g_per_kwh))
-		fprintf(to, "carbon       %.4g g CO2e (%.4g g/kWh; %s)\n", kwh * p->g_per_kwh,
-		        p->g_per_kwh, p->carbon_source);
+		fprintf(to, "carbon       %.4g g CO2e (%.4g g/kWh; ", kwh * p->g_per_kwh,
+		        p->g_per_kwh);
+	if (!isnan(p->g_per_kwh) && !isnan(p->carbon_year))
+		fprintf(to, "%s, %.0f: ", p->carbon_region, p->carbon_year);
+	if (!isnan(p->g_per_kwh))
+		fprintf(to, "%s)\n", p->carbon_source);
 	if (!isnan(p->price_per_kwh))
 		fprintf(to, "cost         %.4g (%.4g a kWh, as given)\n", kwh * p->price_per_kwh,
 		        p->price_per_kwh);
@@ -123,10 +137,13 @@ static void print_basis(const struct jt_forecast *f, FILE *to)
 {
 	const char *nearest = jt__fitted_label(f->model, f->p.nearest);
 
-	if (nearest)
-		fprintf(to, "nearest      %s\n", nearest);
+	if (nearest) {
+		fputs("nearest      ", to);
+		print_name(nearest, to);
+		fputs("\n", to);
+	}
 	if (f->p.factor_rows)
-		fprintf(to, "recalibrated × %.3g, learned from %u record%s\n", f->p.factor,
+		fprintf(to, "recalibrated × %.3g, learned from %u row%s of records\n", f->p.factor,
 		        f->p.factor_rows, f->p.factor_rows == 1 ? "" : "s");
 	fprintf(to, "provenance   %s; model of %s, %u rows\n", jt_provenance_name(JT_PREDICTED),
 	        jt__fitted_text(f->model, f->model->date), f->model->rows);
@@ -156,9 +173,10 @@ void jt__forecast_print(const struct jt_forecast *f, FILE *to)
 	char text[400];
 	int status;
 
-	fprintf(to, "%s on %.0f × %s, %s, %s: %.9g tokens in, %.9g out, batch %.9g\n\n", q->model,
-	        q->n_gpu, q->gpu, jt__weights_name(q->weights), q->engine, q->in_tokens,
-	        q->out_tokens, q->batch);
+	print_name(q->model, to);
+	fprintf(to, " on %.0f × %s, %s, %s: %.9g tokens in, %.9g out, batch %.9g\n\n", q->n_gpu,
+	        q->gpu, jt__weights_name(q->weights), q->engine, q->in_tokens, q->out_tokens,
+	        q->batch);
 	fprintf(to, "energy       %.4g J a request (%.4g … %.4g J, %.0f %%)\n", v.j, v.lo_j, v.hi_j,
 	        percent);
 	fprintf(to, "             %.4g Wh a request (%.4g … %.4g Wh)\n", v.j / J_PER_WH,
@@ -186,6 +204,14 @@ static void put_null(struct jt_buf *b, const char *key)
 {
 	jt__json_key(b, key);
 	jt__buf_append_text(b, "null");
+}
+
+static void put_text(struct jt_buf *b, const char *key, const char *text)
+{
+	if (text && *text)
+		jt__json_member_text(b, key, text);
+	else
+		put_null(b, key);
 }
 
 static void open_object(struct jt_buf *b, const char *key)
@@ -257,9 +283,12 @@ static void put_footprint(struct jt_buf *b, const struct jt_footprint *p, double
 		open_object(b, "carbon");
 		jt__json_member_double(b, "g_co2e", kwh * p->g_per_kwh);
 		jt__json_member_double(b, "g_co2e_per_kwh", p->g_per_kwh);
+		put_text(b, "region", p->carbon_region);
+		jt__json_member_double(b, "year", p->carbon_year);
 		jt__json_member_text(b, "source", p->carbon_source);
 		jt__buf_append_text(b, "}");
 	}
+	jt__json_member_double(b, "price_per_kwh", p->price_per_kwh);
 	jt__json_member_double(b, "cost", kwh * p->price_per_kwh);
 }
 
@@ -269,12 +298,9 @@ static void put_basis(struct jt_buf *b, const struct jt_forecast *f)
 	const struct jt_fitted *m = f->model;
 
 	jt__json_member_text(b, "provenance", jt_provenance_name(JT_PREDICTED));
-	if (nearest)
-		jt__json_member_text(b, "nearest_measured", nearest);
-	else
-		put_null(b, "nearest_measured");
+	put_text(b, "nearest_measured", nearest);
 	jt__json_member_double(b, "factor", f->p.factor);
-	jt__json_member_double(b, "factor_records", f->p.factor_rows);
+	jt__json_member_double(b, "factor_rows", f->p.factor_rows);
 	open_object(b, "fitted");
 	jt__json_member_text(b, "date", jt__fitted_text(m, m->date));
 	jt__json_member_text(b, "data_sha256", jt__fitted_text(m, m->data_sha256));
@@ -288,8 +314,10 @@ static void put_remarks(struct jt_buf *b, const struct jt_forecast *f)
 	char text[400];
 	int status;
 
+	jt__fitted_reason(f->model, &f->q, &f->p, text, sizeof(text));
 	jt__json_key(b, "outside_data");
 	jt__buf_append_text(b, f->p.outside ? "true" : "false");
+	put_text(b, "reason", text);
 	jt__json_key(b, "warnings");
 	jt__buf_append_text(b, "[");
 	for (uint32_t i = 0; (status = warning(f, i, text, sizeof(text))) >= 0; i++) {

@@ -144,6 +144,7 @@ int jt__config_add_upstream(struct jt_config *cfg, const char *text, struct jt_e
 		return jt__fail(err, JT_ELIMIT, "--upstream", "more than %zu upstreams",
 		                JT_ARRAY_LEN(cfg->upstreams));
 	memset(u, 0, sizeof(*u));
+	jt__key_defaults(jt__key_child(jt__key_child(NULL, "upstreams"), "[]"), u);
 	status = set_key("upstreams[].url", u, text, n, err);
 	if (!status && text[n] == '=')
 		status = add_domains(u, text + n + 1, err);

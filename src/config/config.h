@@ -12,7 +12,7 @@
 #include "jouletap/record.h"
 
 #define JT_CONFIG_MAX_BYTES (1u << 20)
-#define JT_CONFIG_MAX_KEYS 80
+#define JT_CONFIG_MAX_KEYS 96
 
 /* Idle draw of one domain. Map items start with their name. */
 struct jt_config_idle {
@@ -42,6 +42,9 @@ struct jt_config_upstream {
 	char architecture[256];
 	char gpu[64];
 	uint64_t max_batch_tokens;
+	uint64_t tensor_parallel;
+	uint64_t max_num_seqs;
+	char dtype[16];
 };
 
 struct jt_config {
@@ -88,6 +91,11 @@ struct jt_config {
 		char access_log[256];
 		uint64_t energy_ttl_ns;
 	} telemetry;
+
+	struct {
+		char fitted[256];
+		char factors[256];
+	} prediction;
 
 	struct {
 		uint64_t max_head_bytes;

@@ -94,6 +94,13 @@ const struct jt_key jt__config_keys[] = {
 	{ "telemetry.energy_ttl_s", JT_KEY_SECONDS, AT(telemetry.energy_ttl_ns), RANGE(1, 86400), .fallback = "300",
 	  .doc = "How long GET /v1/energy/ID remembers a request." },
 
+	{ "prediction", JT_KEY_SECTION,
+	  .doc = "What a request will cost, told before it is sent: for upstreams whose architecture is named and whose GPU is known." },
+	{ "prediction.fitted", JT_KEY_TEXT, AT(prediction.fitted),
+	  .doc = "The fitted model, from jouletap-train(1). Default: jouletap's own." },
+	{ "prediction.factors", JT_KEY_TEXT, AT(prediction.factors),
+	  .doc = "What the meter has taught, as jouletap predict --recalibrate writes it; see jouletap-predict(1)." },
+
 	{ "limits", JT_KEY_SECTION },
 	{ "limits.max_head_bytes", JT_KEY_BYTES, AT(limits.max_head_bytes), RANGE(1024, 1048576), .fallback = "65536",
 	  .doc = "Start line and headers of a request or an answer." },
@@ -130,11 +137,17 @@ const struct jt_key jt__config_keys[] = {
 	  .doc = "Energy domains it runs on, as jouletap-devices(1) names them: gpu:0, cpu:0, or mig:0:1 for an instance of a GPU that is split by MIG. None of them may be part of another. Default: every GPU, or where there is none every domain that contains no other." },
 	{ "upstreams[].domains[]", JT_KEY_TEXT, ITEM(jt_config_upstream, domains) },
 	{ "upstreams[].architecture", JT_KEY_TEXT, IN(jt_config_upstream, architecture),
-	  .doc = "The model's config.json as Hugging Face publishes it, for the roofline policy." },
+	  .doc = "The model's config.json as Hugging Face publishes it, for the roofline policy and predictions." },
 	{ "upstreams[].gpu", JT_KEY_TEXT, IN(jt_config_upstream, gpu),
-	  .doc = "GPU type for the roofline policy. Default: what the driver says." },
+	  .doc = "GPU type for the roofline policy and predictions; the beginning of a name or parts of it are enough: H100, A100 80GB. Default: what the driver says." },
 	{ "upstreams[].max_batch_tokens", JT_KEY_COUNT, IN(jt_config_upstream, max_batch_tokens), RANGE(1, 1e6),
 	  .doc = "Tokens of an engine step at most, as the engine is configured (vLLM: --max-num-batched-tokens): a longer prompt prefills in chunks. For the tokens and roofline policies. Default: 2048." },
+	{ "upstreams[].tensor_parallel", JT_KEY_COUNT, IN(jt_config_upstream, tensor_parallel), RANGE(1, 1024),
+	  .doc = "GPUs that the model is cut over, for predictions (vLLM: --tensor-parallel-size). Where it has more GPUs, each so many have a copy. Default: all GPUs among its domains." },
+	{ "upstreams[].max_num_seqs", JT_KEY_COUNT, IN(jt_config_upstream, max_num_seqs), RANGE(1, 1e6),
+	  .doc = "Requests that the engine computes at once at most, for predictions (vLLM: --max-num-seqs). Default: not known." },
+	{ "upstreams[].dtype", JT_KEY_TEXT, IN(jt_config_upstream, dtype), .choices = "bf16|fp16|fp32|fp8|mxfp4|int8|nf4|awq|gptq",
+	  .doc = "How the weights are kept, for predictions. Default: what the architecture says." },
 	{ .path = NULL },
 };
 /* clang-format on */

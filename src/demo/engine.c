@@ -19,7 +19,7 @@
 struct jt_demo_options jt__demo_defaults(void)
 {
 	static const struct jt_arch llama = {
-		.name = "Llama-3.1-8B",
+		.model = "Llama-3.1-8B",
 		.n_layers = 32,
 		.hidden_size = 4096,
 		.intermediate_size = 14336,
@@ -28,8 +28,6 @@ struct jt_demo_options jt__demo_defaults(void)
 		.head_dim = 128,
 		.vocab_size = 128256,
 		.ffn_mats = 3,
-		.weight_bytes_per_param = 2,
-		.kv_bytes_per_elem = 2,
 	};
 
 	return (struct jt_demo_options){

@@ -18,7 +18,7 @@ static const char *const outcomes[] = { "ok",      "client_gone", "upstream_erro
 	                                "timeout", "rejected",    "other" };
 #define N_OUTCOMES JT_ARRAY_LEN(outcomes)
 
-enum { REQUEST_J, TOKEN_J, TTFT, TPOT, N_HISTOGRAMS };
+enum { REQUEST_J, TOKEN_J, TTFT, TPOT, PREDICTION, N_HISTOGRAMS };
 
 /*
  * Joules: from a cached classification on a small model to a long reasoning answer, two boundaries
@@ -26,7 +26,9 @@ enum { REQUEST_J, TOKEN_J, TTFT, TPOT, N_HISTOGRAMS };
  * is the figure that is tuned, so it has three a decade: a small model in a large batch takes
  * millijoules, a large one alone tens of joules. Seconds: the boundaries that OpenTelemetry's GenAI
  * conventions give to the two, so that the panels of engine and gateway lie on each other; TTFT
- * goes on to where queues time out, TPOT begins where small models are.
+ * goes on to where queues time out, TPOT begins where small models are. What was metered, over what
+ * was predicted: finer around 1, where a good prediction is, and out to where answers were of quite
+ * another length than expected.
  */
 static const struct jt_histogram_shape shapes[N_HISTOGRAMS] = {
 	[REQUEST_J] = { 1e6, 13, { 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1e3, 3e3, 1e4, 3e4, 1e5 } },
@@ -40,6 +42,7 @@ static const struct jt_histogram_shape shapes[N_HISTOGRAMS] = {
 	           16,
 	           { 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5,
 	             0.75, 1, 2.5 } },
+	[PREDICTION] = { 1e6, 11, { 0.25, 0.5, 0.67, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 2, 4 } },
 };
 
 /* Sums are JT_NONE until something is known of them. */
@@ -50,6 +53,7 @@ struct pair {
 	uint64_t prompt_tokens;
 	uint64_t cached_tokens;
 	uint64_t completion_tokens;
+	uint64_t predicted_uj;
 	uint64_t requests[N_OUTCOMES];
 	struct jt_histogram histograms[N_HISTOGRAMS];
 };
@@ -67,7 +71,7 @@ static void init_pair(struct pair *p, const char *model, const char *task_class)
 	strcpy(p->task_class, task_class);
 	for (int i = 0; i < JT_N_PHASES; i++)
 		p->uj[i] = JT_NONE;
-	p->prompt_tokens = p->cached_tokens = p->completion_tokens = JT_NONE;
+	p->prompt_tokens = p->cached_tokens = p->completion_tokens = p->predicted_uj = JT_NONE;
 	for (size_t i = 0; i < N_OUTCOMES; i++)
 		p->requests[i] = JT_NONE;
 }
@@ -178,6 +182,16 @@ static size_t outcome_of(const struct jt_record *r)
 	return i;
 }
 
+/* Of requests that ran to their end under a meter: a prediction says nothing of any other. */
+static void judge_prediction(struct pair *p, const struct jt_record *r)
+{
+	if (r->predicted_uj == JT_NONE || !r->predicted_uj || r->total_uj == JT_NONE ||
+	    strcmp(r->outcome, "ok") != 0)
+		return;
+	add(&p->predicted_uj, r->predicted_uj);
+	observe(p, PREDICTION, jt__whole(1e6 * (double)r->total_uj / (double)r->predicted_uj));
+}
+
 void jt__metrics_record(struct jt_metrics *m, const struct jt_record *r)
 {
 	struct pair *p = pair_of(m, r);
@@ -194,6 +208,7 @@ void jt__metrics_record(struct jt_metrics *m, const struct jt_record *r)
 		observe(p, TOKEN_J, r->decode_uj / r->completion_tokens);
 	observe(p, TTFT, r->ttft_ns);
 	observe(p, TPOT, r->tpot_ns);
+	judge_prediction(p, r);
 }
 
 /* ---- a scrape ---- */
@@ -232,6 +247,12 @@ static void put_requests(struct jt_expose *e, const struct pair *p)
 		       { "task_class", p->task_class }, { "outcome", outcomes[i] });
 }
 
+static void put_predicted(struct jt_expose *e, const struct pair *p)
+{
+	expose(e, known(p->predicted_uj, 1e6), { "model", p->model },
+	       { "task_class", p->task_class });
+}
+
 static void put_histogram(struct jt_expose *e, const struct pair *p, int which)
 {
 	const struct jt_label labels[] = { { "model", p->model }, { "task_class", p->task_class } };
@@ -260,6 +281,11 @@ static void put_tpot(struct jt_expose *e, const struct pair *p)
 	put_histogram(e, p, TPOT);
 }
 
+static void put_prediction(struct jt_expose *e, const struct pair *p)
+{
+	put_histogram(e, p, PREDICTION);
+}
+
 /* clang-format off */
 static const struct {
 	struct jt_family family;
@@ -273,6 +299,8 @@ static const struct {
 	{ { "output_token_joules",           JT_HISTOGRAM, "joules",  "Decode energy of a request per token that it generated.", "model task_class" }, put_token_j },
 	{ { "time_to_first_token_seconds",   JT_HISTOGRAM, "seconds", "Request sent to the engine until its first token.", "model task_class" }, put_ttft },
 	{ { "time_per_output_token_seconds", JT_HISTOGRAM, "seconds", "Time per token after the first.", "model task_class" }, put_tpot },
+	{ { "predicted_joules",              JT_COUNTER,   "joules",  "Energy that was predicted for the finished requests whose joules were then metered.", "model task_class" }, put_predicted },
+	{ { "measured_to_predicted_ratio",   JT_HISTOGRAM, "ratio",   "Metered energy of a request over what was predicted before it ran.", "model task_class" }, put_prediction },
 };
 
 static const struct jt_family in_flight   = { "requests_in_flight", JT_GAUGE,   NULL, "Requests not yet over." };

@@ -3,6 +3,9 @@
 #include "gateway/ask.h"
 #include "jouletap/record.h"
 
+#define BYTES_PER_TOKEN 4 /* of a prompt: English text, common vocabularies */
+#define MAX_CHOICES 128   /* engines take no more */
+
 enum id {
 	DOCUMENT = 1,
 	MODEL,
@@ -168,6 +171,16 @@ static struct jt_edit edit_for(const struct reader *r)
 	default:
 		return none;
 	}
+}
+
+uint32_t jt__ask_prompt_tokens(const struct jt_ask *ask)
+{
+	return (uint32_t)JT_MIN(ask->prompt_bytes / BYTES_PER_TOKEN + 1, UINT32_MAX);
+}
+
+uint32_t jt__ask_choices(const struct jt_ask *ask)
+{
+	return ask->n == JT_NONE ? 1 : (uint32_t)JT_MAX(JT_MIN(ask->n, MAX_CHOICES), 1);
 }
 
 void jt__ask_read(struct jt_ask *ask, const struct jt_api *api, const char *body, size_t n)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef JT_ASK_H
-#define JT_ASK_H
+#ifndef JT_GATEWAY_ASK_H
+#define JT_GATEWAY_ASK_H
 /*
  * Reads the body of a request for inference and says what to change so that
  * the engine reports usage at the end of a stream, where the API wants to be
@@ -40,6 +40,10 @@ struct jt_ask {
 	 * when the value there is of a wrong type, which is the engine's to refuse. */
 	struct jt_edit edit;
 };
+
+/* Of the prompt, and as many answers as are asked for. Estimates: the engine counts. */
+uint32_t jt__ask_prompt_tokens(const struct jt_ask *ask);
+uint32_t jt__ask_choices(const struct jt_ask *ask);
 
 void jt__ask_read(struct jt_ask *ask, const struct jt_api *api, const char *body, size_t n);
 

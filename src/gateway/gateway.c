@@ -14,6 +14,8 @@
 struct jt_gateway {
 	const struct jt_config *config;
 	struct jt_upstream upstreams[64];
+	struct jt_fitted *model; /* NULL: nothing is predicted */
+	struct jt_estimator estimators[64];
 	struct jt_worker workers[64];
 	pthread_t worker_threads[64];
 	size_t n_workers; /* initialised */
@@ -50,6 +52,54 @@ static void wake_books(void *user)
 
 /* ---- opening ---- */
 
+/* Whether a model is needed to predict with. */
+static bool has_architecture(const struct jt_config *c)
+{
+	for (size_t i = 0; i < c->n_upstreams; i++)
+		if (*c->upstreams[i].architecture)
+			return true;
+	return false;
+}
+
+/* The GPUs among its domains, and what the driver calls the first domain; NULL: there is none. */
+static size_t find_gpus(const struct jt_meter *m, const struct jt_config_upstream *u,
+                        const char **ret_driver_gpu)
+{
+	size_t n = 0;
+
+	*ret_driver_gpu = NULL;
+	for (size_t i = 0; i < jt_meter_n_domains(m); i++) {
+		const struct jt_domain *d = jt_meter_domain(m, i);
+		bool is_gpu = strncmp(d->name, "gpu:", 4) == 0,
+		     is_its_own = !u->n_domains && is_gpu;
+
+		for (size_t k = 0; k < u->n_domains; k++)
+			is_its_own |= strcmp(u->domains[k], d->name) == 0;
+		if (is_its_own && !*ret_driver_gpu)
+			*ret_driver_gpu = d->device;
+		n += is_its_own && is_gpu;
+	}
+	return n;
+}
+
+static int open_estimator(struct jt_gateway *g, size_t i, struct jt_error *err)
+{
+	const struct jt_config_upstream *u = &g->config->upstreams[i];
+	struct jt_estimator *e = &g->estimators[i];
+	const char *driver_gpu;
+	size_t n_gpus = find_gpus(g->books.meter, u, &driver_gpu);
+	int status = jt__estimator_open(e, g->model, u, driver_gpu, n_gpus, err);
+
+	g->upstreams[i].estimator = e;
+	if (status == JT_OK && !e->model)
+		log_info("upstream '%s': no predictions: %s", u->name, e->why.message);
+	if (status == JT_OK && e->model)
+		log_info("upstream '%s': predictions for %s on %.0f x %s, weights in %s", u->name,
+		         e->question.model, e->question.n_gpu, e->question.gpu,
+		         jt__weights_name(e->question.weights));
+	return status;
+}
+
 static int open_upstream(struct jt_gateway *g, size_t i, struct jt_error *err)
 {
 	const struct jt_config *c = g->config;
@@ -57,8 +107,10 @@ static int open_upstream(struct jt_gateway *g, size_t i, struct jt_error *err)
 	struct jt_service_options o = JT_SERVICE_OPTIONS_INIT;
 	const char *domains[JT_ARRAY_LEN(u->domains)];
 	size_t service;
-	int status;
+	int status = open_estimator(g, i, err);
 
+	if (status < 0)
+		return status;
 	for (size_t k = 0; k < u->n_domains; k++)
 		domains[k] = u->domains[k];
 	o.name = u->name;
@@ -66,8 +118,9 @@ static int open_upstream(struct jt_gateway *g, size_t i, struct jt_error *err)
 	o.domains = domains;
 	o.n_domains = u->n_domains;
 	o.architecture = u->architecture[0] ? u->architecture : NULL;
-	o.gpu = u->gpu[0] ? u->gpu : NULL;
-	if (u->max_batch_tokens && u->max_batch_tokens != JT_NONE)
+	if (*u->gpu) /* the whole of a name that was begun */
+		o.gpu = *g->estimators[i].question.gpu ? g->estimators[i].question.gpu : u->gpu;
+	if (u->max_batch_tokens != JT_NONE)
 		o.max_batch_tokens = (uint32_t)u->max_batch_tokens;
 	o.prefill_ratio = (double)c->metering.prefill_ppm * 1e-6;
 	status = jt_meter_add_service(g->books.meter, &o, &service, err);
@@ -143,6 +196,8 @@ int jt__gateway_start(const struct jt_gateway_options *o, struct jt_gateway **re
 	status = jt__books_init(&g->books, o->extra_sources, err);
 	if (status == JT_OK)
 		status = check_port_is_free(g, err);
+	if (status == JT_OK && has_architecture(o->config))
+		status = jt__estimate_model(o->config, &g->model, err);
 	for (size_t i = 0; status == JT_OK && i < o->config->n_upstreams; i++)
 		status = open_upstream(g, i, err);
 	for (size_t i = 0; status == JT_OK && i < JT_MAX(o->config->workers, 1); i++)
@@ -219,5 +274,6 @@ void jt__gateway_free(struct jt_gateway *g)
 	}
 	if (g->books_open)
 		jt__books_fini(&g->books);
+	jt__fitted_free(g->model);
 	jt__free(g);
 }

@@ -77,7 +77,10 @@ size_t jt__heads_response(const struct jt_head *from, struct jt_header *out, siz
 		const struct jt_header *h = &from->headers[i];
 
 		if (!is_named(h, "content-length") && !is_named(h, "date") &&
-		    !is_named(h, "x-jouletap-request-id") && !jt__head_is_hop_by_hop(from, h))
+		    !is_named(h, "x-jouletap-request-id") &&
+		    !is_named(h, "x-jouletap-predicted-j") &&
+		    !is_named(h, "x-jouletap-predicted-interval-j") &&
+		    !jt__head_is_hop_by_hop(from, h))
 			out[n++] = *h;
 	}
 	return n;

@@ -247,6 +247,19 @@ static void on_patience(struct jt_timer *t)
 
 /* ---- the upstream's side ---- */
 
+static void count_in(struct jt_relay *r)
+{
+	r->running = true;
+	jt__estimate_begin(r->upstream->estimator);
+}
+
+static void count_out(struct jt_relay *r)
+{
+	if (r->running)
+		jt__estimate_end(r->upstream->estimator);
+	r->running = false;
+}
+
 /* Whether we understand its answer. */
 static bool is_read(const struct jt_relay *r)
 {
@@ -301,12 +314,29 @@ static void begin_reading(struct jt_relay *r, const struct jt_head *head)
 	jt__filter_init(&r->filter, mode, r->api->form, kind, MAX_HELD);
 }
 
+/* What it was predicted to cost, as headers: @joules and @interval hold the texts. Their number. */
+static size_t put_prediction(const struct jt_relay *r, char joules[24], char interval[48],
+                             struct jt_header *out)
+{
+	const struct jt_record *rec = r->facts ? &r->facts->record : NULL;
+
+	if (!rec || rec->predicted_uj == JT_NONE || rec->http_status != 200)
+		return 0;
+	jt__estimate_joules(rec->predicted_uj, joules, 24);
+	jt__estimate_interval(rec->predicted_lo_uj, rec->predicted_hi_uj, interval, 48);
+	out[0] = (struct jt_header){ "x-jouletap-predicted-j", 22, joules, strlen(joules) };
+	out[1] = (struct jt_header){ "x-jouletap-predicted-interval-j", 31, interval,
+		                     strlen(interval) };
+	return 2;
+}
+
 static void on_head(void *user, struct jt_call *c, const struct jt_head *head)
 {
 	struct jt_relay *r = user;
-	struct jt_header headers[JT_HTTP_MAX_HEADERS];
+	struct jt_header headers[JT_HTTP_MAX_HEADERS + 2];
+	char joules[24], interval[48];
 	uint64_t length = head->content_length;
-	size_t n = jt__heads_response(head, headers, JT_ARRAY_LEN(headers));
+	size_t n = jt__heads_response(head, headers, JT_HTTP_MAX_HEADERS);
 
 	(void)c;
 	begin_reading(r, head);
@@ -316,6 +346,7 @@ static void on_head(void *user, struct jt_call *c, const struct jt_head *head)
 	}
 	if (r->reading && r->filter.mode != JT_FILTER_PASS)
 		length = JT_NONE; /* it will not be as long as the engine says */
+	n += put_prediction(r, joules, interval, headers + n);
 	if (r->ex)
 		jt__exchange_start(r->ex, head->status, headers, n, length);
 }
@@ -352,6 +383,7 @@ static void on_call_over(void *user, struct jt_call *c, int status, const struct
 
 	(void)c;
 	r->call = NULL;
+	count_out(r);
 	r->over_ns = jt__relay_now_ns(r);
 	if (r->waiting) { /* the rest of the answer, which the record needs, is in `later` */
 		r->call_status = status;
@@ -392,6 +424,11 @@ static bool is_models_question(const struct jt_worker *w, const struct jt_head *
 {
 	return w->n_upstreams > 1 && strcmp(head->method, "GET") == 0 &&
 	       strcmp(path, "/v1/models") == 0;
+}
+
+static bool is_prediction_question(const struct jt_head *head, const char *path)
+{
+	return strcmp(head->method, "POST") == 0 && strcmp(path, "/v1/energy/predict") == 0;
 }
 
 static bool is_energy_question(const char *path)
@@ -466,6 +503,8 @@ static void call_upstream(struct jt_relay *r, size_t upstream, const char *body,
 	if (body)
 		jt__exchange_drop_request(r->ex);
 	r->sent_ns = jt__relay_now_ns(r);
+	if (r->call && r->api)
+		count_in(r);
 	if (r->call && r->facts && r->api)
 		jt__relay_tell_begin(r);
 	if (r->call)
@@ -502,6 +541,7 @@ static void relay_gathered(struct jt_relay *r)
 		                         "no upstream serves the model '%s'", r->ask.model);
 		return;
 	}
+	jt__relay_predict(r);
 	rh.content_length = n;
 	if (r->ask.edit.text)
 		rh.content_length += strlen(r->ask.edit.text) - r->ask.edit.remove;
@@ -555,6 +595,43 @@ static void ask_about(struct jt_relay *r)
 	jt__timer_set(r->worker->loop, &r->patience, jt__relay_now_ns(r) + 10 * PATIENCE_NS);
 }
 
+/* What such a request would cost; it is sent to nobody. */
+static void foretell(struct jt_relay *r)
+{
+	const struct jt_buf *body = jt__exchange_body(r->ex);
+	char task_class[sizeof(((struct jt_record *)0)->task_class)];
+	const struct jt_upstream *upstream;
+	struct jt_estimate p;
+	struct jt_error err;
+	struct jt_buf b;
+	size_t index;
+	int status;
+
+	jt__ask_read(&r->ask, &jt__api_unread, jt__buf_bytes(body), jt__buf_len(body));
+	if (!r->ask.valid) {
+		jt__exchange_reply_error(r->ex, 400, "invalid_request_error",
+		                         "the body is not a JSON object");
+		return;
+	}
+	upstream = jt__worker_route(r->worker, r->ask.model, &index);
+	if (!upstream) {
+		jt__exchange_reply_error(r->ex, 404, "model_not_found",
+		                         "no upstream serves the model '%s'", r->ask.model);
+		return;
+	}
+	jt__relay_task_class(r, task_class, sizeof(task_class));
+	status = jt__estimate(upstream->estimator, &r->ask, task_class, &p, &err);
+	if (status < 0) {
+		jt__exchange_reply_error(r->ex, status == JT_ENOTSUP ? 404 : 422, "no_prediction",
+		                         "upstream '%s': %s", upstream->config->name, err.message);
+		return;
+	}
+	jt__buf_init(&b, 4096);
+	jt__estimate_answer(&b, r->ask.model, &p);
+	jt__exchange_reply(r->ex, 200, "application/json", jt__buf_bytes(&b), jt__buf_len(&b));
+	jt__buf_fini(&b);
+}
+
 static void on_request_head(void *user, struct jt_exchange *ex)
 {
 	struct jt_relay *r = new_relay(user, ex);
@@ -589,6 +666,8 @@ static void on_request(void *user, struct jt_exchange *ex)
 		relay_gathered(r);
 	else if (is_models_question(user, jt__exchange_head(ex), r->path))
 		ask_for_models(r);
+	else if (is_prediction_question(jt__exchange_head(ex), r->path))
+		foretell(r);
 	else if (!r->upstream)
 		ask_about(r);
 	else if (r->chunked_up && r->call)
@@ -633,6 +712,7 @@ static void on_exchange_over(void *user, struct jt_exchange *ex, bool complete)
 	if (r->call) { /* nobody listens any more: the engine should stop working for it */
 		jt__call_cancel(r->call);
 		r->call = NULL;
+		count_out(r);
 	}
 	jt__relay_conclude(r, complete ? "ok" : "client_gone");
 	release_if_over(r);

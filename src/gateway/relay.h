@@ -45,6 +45,8 @@ struct jt_relay {
 	uint64_t over_ns; /* 0: it is not */
 	int call_status;
 
+	bool running; /* counted among the requests in the engine's hands */
+
 	/* for the bookkeeper */
 	struct jt_request_facts *facts; /* NULL: not metered, or handed over */
 	bool announced;                 /* BEGIN is out */
@@ -63,6 +65,10 @@ static inline uint64_t jt__relay_now_ns(const struct jt_relay *r)
 bool jt__relay_tell(struct jt_relay *r, const struct jt_note *note);
 /* What is known of a request when its head has arrived; NULL: out of memory, it goes unreported. */
 struct jt_request_facts *jt__relay_new_facts(const struct jt_relay *r);
+/* The class it names, or the default. */
+void jt__relay_task_class(const struct jt_relay *r, char *out, size_t size);
+/* What it is predicted to cost goes into its record, where that can be said. */
+void jt__relay_predict(struct jt_relay *r);
 /* It was sent to the engine. */
 void jt__relay_tell_begin(struct jt_relay *r);
 /* Its first token has come, or its context has grown. */

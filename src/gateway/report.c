@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the bookkeeper hears of a request: that it was sent, its first token,
- * growing context, and at its end a record with everything but the joules.
+ * What the bookkeeper hears of a request: that it was sent, its first token, growing context, and
+ * at its end a record with everything but the joules that were metered: those that were predicted
+ * are in it.
  */
 #include <string.h>
 #include "gateway/heads.h"
 #include "gateway/relay.h"
 #include "ledger/ledger.h"
-
-#define BYTES_PER_TOKEN                                                                            \
-	4 /* of a prompt, until the engine has counted: English text, common vocabularies */
 
 /* ---- notes ---- */
 
@@ -26,10 +24,8 @@ void jt__relay_tell_begin(struct jt_relay *r)
 		.service = r->upstream->service,
 		.key = r->key,
 		.t_ns = r->sent_ns,
-		.begin.start = { .prompt_tokens = (uint32_t)JT_MIN(
-					 r->ask.prompt_bytes / BYTES_PER_TOKEN + 1, UINT32_MAX),
-		                 .choices =
-		                         r->ask.n == JT_NONE ? 1 : (uint32_t)JT_MIN(r->ask.n, 128),
+		.begin.start = { .prompt_tokens = jt__ask_prompt_tokens(&r->ask),
+		                 .choices = jt__ask_choices(&r->ask),
 		                 .first_token_visible = visible },
 	};
 
@@ -40,8 +36,7 @@ void jt__relay_tell_begin(struct jt_relay *r)
 
 void jt__relay_tell_progress(struct jt_relay *r)
 {
-	uint64_t n = r->filter.answer.n_content,
-		 context = r->ask.prompt_bytes / BYTES_PER_TOKEN + n;
+	uint64_t n = r->filter.answer.n_content, context = jt__ask_prompt_tokens(&r->ask) + n;
 	struct jt_note note = { .kind = JT_NOTE_PROGRESS,
 		                .key = r->key,
 		                .t_ns = jt__relay_now_ns(r),
@@ -51,6 +46,47 @@ void jt__relay_tell_progress(struct jt_relay *r)
 	r->next_progress = n + 16 + context / 16;
 	if (r->announced)
 		jt__relay_tell(r, &note);
+}
+
+/* ---- predictions ---- */
+
+void jt__relay_task_class(const struct jt_relay *r, char *out, size_t size)
+{
+	const char *fallback = r->probe ? "probe" : r->worker->config->routing.default_task_class;
+
+	jt__heads_label(jt__exchange_head(r->ex), "x-jouletap-task-class", out, size);
+	if (!*out)
+		jt__copy_text(out, size, fallback, strlen(fallback));
+}
+
+void jt__relay_predict(struct jt_relay *r)
+{
+	struct jt_estimate p;
+	struct jt_record *rec;
+
+	if (!r->facts || !r->ask.valid || !r->api->form || r->api->prefill_only)
+		return; /* nothing is generated, of which a token could cost something */
+	rec = &r->facts->record;
+	if (jt__estimate(r->upstream->estimator, &r->ask, rec->task_class, &p, NULL) < 0)
+		return;
+	rec->predicted_uj = p.uj;
+	rec->predicted_lo_uj = p.lo_uj;
+	rec->predicted_hi_uj = p.hi_uj;
+	rec->predicted_tokens = p.output_tokens;
+}
+
+/* How long its answers are, those to come are expected to be. */
+static void learn_length(struct jt_relay *r)
+{
+	const struct jt_record *rec = &r->facts->record;
+	bool is_whole = strcmp(rec->outcome, "ok") == 0 && r->ask.valid && !r->api->prefill_only;
+	double tokens;
+
+	if (!is_whole || rec->completion_tokens == JT_NONE || !rec->completion_tokens)
+		return;
+	tokens = (double)rec->completion_tokens / jt__ask_choices(&r->ask);
+	jt__lengths_learn(&r->upstream->estimator->lengths, rec->task_class, tokens,
+	                  tokens >= (double)r->ask.max_tokens);
 }
 
 /* ---- the record ---- */
@@ -112,6 +148,8 @@ void jt__relay_conclude(struct jt_relay *r, const char *outcome)
 	put_tokens(r, f);
 	if (r->api && r->api->prefill_only)
 		f->record.completion_tokens = 0;
+	if (r->upstream)
+		learn_length(r);
 	jt__relay_tell_end(r);
 }
 
@@ -130,10 +168,7 @@ struct jt_request_facts *jt__relay_new_facts(const struct jt_relay *r)
 	memcpy(rec->path, r->path, sizeof(rec->path));
 	rec->start_unix_ns =
 		jt__loop_realtime_ns(r->worker->loop) - (jt__relay_now_ns(r) - r->begin_ns);
-	jt__heads_label(head, "x-jouletap-task-class", rec->task_class, sizeof(rec->task_class));
+	jt__relay_task_class(r, rec->task_class, sizeof(rec->task_class));
 	jt__heads_label(head, "x-jouletap-tenant", rec->tenant, sizeof(rec->tenant));
-	if (!rec->task_class[0])
-		strcpy(rec->task_class,
-		       r->probe ? "probe" : r->worker->config->routing.default_task_class);
 	return f;
 }

@@ -8,6 +8,7 @@
  */
 #include "base/ring.h"
 #include "config/config.h"
+#include "gateway/estimate.h"
 #include "gateway/filter.h"
 #include "gateway/note.h"
 #include "http/client.h"
@@ -18,6 +19,7 @@ struct jt_upstream {
 	const struct jt_config_upstream *config;
 	char host[160];   /* for the Host header */
 	uint32_t service; /* of the meter */
+	struct jt_estimator *estimator;
 };
 
 struct jt_relay;

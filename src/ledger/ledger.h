@@ -13,6 +13,7 @@ enum jt_field_kind {
 	JT_KIND_JOULES,
 	JT_KIND_SECONDS,
 	JT_KIND_RATIO,
+	JT_KIND_NUMBER,
 };
 
 /* The table of JT_RECORD_FIELDS, at run time. */

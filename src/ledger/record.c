@@ -69,6 +69,9 @@ static void put_value(struct jt_buf *b, const struct jt_record *r, const struct 
 	case JT_KIND_RATIO:
 		jt__json_micro(b, *number_of(r, f));
 		break;
+	case JT_KIND_NUMBER:
+		jt__json_milli(b, *number_of(r, f));
+		break;
 	}
 }
 
@@ -87,7 +90,7 @@ static bool read_time(const json_t *v, uint64_t *ret)
 	return json_is_string(v) && jt__parse_rfc3339(json_string_value(v), ret);
 }
 
-/* A decimal of the unit into its 10^-6 or 10^-9 parts: exact below 2^53 of them. */
+/* A decimal of the unit into its 10^-3, 10^-6 or 10^-9 parts: exact below 2^53 of them. */
 static bool read_scaled(const json_t *v, double scale, uint64_t *ret)
 {
 	double d = json_number_value(v);
@@ -122,6 +125,8 @@ static bool read_value(struct jt_record *r, const struct jt_field *f, const json
 	case JT_KIND_JOULES:
 	case JT_KIND_RATIO:
 		return read_scaled(v, 1e6, number);
+	case JT_KIND_NUMBER:
+		return read_scaled(v, 1e3, number);
 	}
 	return false;
 }

@@ -30,6 +30,10 @@ struct jt_service {
 	struct jt_weigher weigher;
 	uint64_t domains; /* bit per station */
 	char domain_names[96];
+	/* Requests that run, and the integral of their number over time, which may wrap, … */
+	uint64_t n_running;
+	uint64_t running_ns;
+	uint64_t counted_ns; /* … up to here */
 };
 
 /* A request from its begin until its record is out. */
@@ -40,10 +44,12 @@ struct jt_open_request {
 	struct jt_load load;
 	struct jt_weight weight;
 	uint64_t begin_ns;
-	uint64_t first_ns;              /* first token; 0: none yet */
-	uint64_t end_ns;                /* 0: still running */
-	uint64_t waiting;               /* stations whose charges are still to come */
-	struct jt_request_facts *facts; /* from its end on; NULL then: there was no memory */
+	uint64_t first_ns;               /* first token; 0: none yet */
+	uint64_t end_ns;                 /* 0: still running */
+	uint64_t running_ns, counted_ns; /* of its service, when it began */
+	uint64_t concurrency_milli;      /* from its end on */
+	uint64_t waiting;                /* stations whose charges are still to come */
+	struct jt_request_facts *facts;  /* from its end on; NULL then: there was no memory */
 	/* charges so far, over the stations */
 	uint64_t uj[JT_N_PHASES];
 	uint64_t dynamic_uj;

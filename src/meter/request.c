@@ -6,6 +6,7 @@
  * station, whose charges come back when the station has closed that instant. When the last
  * station has answered, the record is complete.
  */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include "attribution/relabel.h"
@@ -116,11 +117,12 @@ static int load_model(const struct jt_meter *m, const struct jt_service_options 
                       struct jt_service *sv, struct jt_error *err)
 {
 	const struct jt_gpu *gpu;
+	struct jt_arch arch;
 	int status;
 
 	if (!o->architecture)
 		return JT_OK;
-	status = jt__arch_load(o->architecture, &sv->weigher.arch, err);
+	status = jt__arch_load(o->architecture, &arch, err);
 	if (status < 0)
 		return status;
 	gpu = find_gpu(m, o, sv);
@@ -130,6 +132,7 @@ static int load_model(const struct jt_meter *m, const struct jt_service_options 
 		return jt__fail(
 			err, JT_ENOENT, o->name,
 			"its domains do not tell which GPU it runs on: name it with `gpu:`");
+	sv->weigher.model = jt__size(&arch);
 	sv->weigher.gpu = *gpu;
 	sv->weigher.has_model = true;
 	return JT_OK;
@@ -164,6 +167,19 @@ int jt_meter_add_service(struct jt_meter *m, const struct jt_service_options *o,
 	name_domains(m, sv);
 	*ret_service = m->n_services++;
 	return JT_OK;
+}
+
+/*
+ * One more request runs, or one less. What several threads tell may come in another order than it
+ * happened, by a tick of the bookkeeper: the count never goes back for it.
+ */
+static void count(struct jt_service *sv, uint64_t t_ns, int sign)
+{
+	if (t_ns > sv->counted_ns) {
+		sv->running_ns += sv->n_running * (t_ns - sv->counted_ns);
+		sv->counted_ns = t_ns;
+	}
+	sv->n_running += (uint64_t)(int64_t)sign;
 }
 
 /* ---- requests ---- */
@@ -270,6 +286,9 @@ int jt_request_begin(struct jt_meter *m, uint64_t t_ns, uint64_t request, size_t
 	r->weight = jt__weigh(&r->service->weigher, &r->load);
 	r->next = *bucket_of(m, r->id);
 	*bucket_of(m, r->id) = r;
+	count(r->service, t_ns, 1);
+	r->running_ns = r->service->running_ns;
+	r->counted_ns = r->service->counted_ns;
 	note(m, r, t_ns, 1);
 	return post(m, r, t_ns, JT_ENTER);
 }
@@ -403,6 +422,7 @@ static void finish(struct jt_meter *m, struct jt_open_request *r)
 	if (!r->facts)
 		jt__record_init(rec);
 	put_origin(r, rec);
+	rec->concurrency_milli = r->concurrency_milli;
 	if (r->charged) {
 		strcpy(rec->phase_source, relabel(m, r, facts));
 		put_joules(r, r->uj, rec);
@@ -416,6 +436,17 @@ static void finish(struct jt_meter *m, struct jt_open_request *r)
 	forget(m, r);
 }
 
+/* How many have run beside it, itself included: where no time has passed, how many do. */
+static uint64_t mean_running_milli(const struct jt_open_request *r)
+{
+	const struct jt_service *sv = r->service;
+	uint64_t dt_ns = sv->counted_ns - r->counted_ns;
+
+	if (!dt_ns)
+		return 1000 * (sv->n_running + 1);
+	return (uint64_t)llround(1e3 * (double)(sv->running_ns - r->running_ns) / (double)dt_ns);
+}
+
 int jt__request_end(struct jt_meter *m, uint64_t t_ns, uint64_t request,
                     struct jt_request_facts *facts)
 {
@@ -426,6 +457,8 @@ int jt__request_end(struct jt_meter *m, uint64_t t_ns, uint64_t request,
 		return JT_ENOENT;
 	r->end_ns = JT_MAX(t_ns, r->begin_ns);
 	r->facts = facts;
+	count(r->service, r->end_ns, -1);
+	r->concurrency_milli = mean_running_milli(r);
 	m->n_ended++;
 	tell_span(m, r, r->first_ns ? JT_PHASE_DECODE : JT_PHASE_PREFILL,
 	          r->first_ns ? r->first_ns : r->begin_ns, r->end_ns,

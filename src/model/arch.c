@@ -2,47 +2,18 @@
 /*
  * The dimensions of a decoder-only transformer from its Hugging Face
  * config.json. Model families name the same thing differently: each dimension has a list of
- * keys, first found wins, and a `text_config` (multimodal models) is looked into first.
- * Biases, norms and position tables (below 1 % of a model), sliding windows and vision towers are
- * left out.
+ * keys, first found wins, and the `text_config` of a multimodal model is looked into first.
  */
 #include <errno.h>
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include "base/base.h"
-#include "model/model.h"
+#include "model/config_json.h"
 
 #define MAX_CONFIG_BYTES (1u << 20)
 #define MAX_DIMENSION 100000000.0
 
-/* Keys of one dimension, the usual one first: it is the one an error names. */
-static const char *const layer_keys[] = { "num_hidden_layers", "n_layer", "n_layers", "num_layers",
-	                                  NULL };
-static const char *const hidden_keys[] = { "hidden_size", "n_embd", "d_model", NULL };
-static const char *const head_keys[] = { "num_attention_heads", "n_head", "n_heads", NULL };
-static const char *const kv_head_keys[] = { "num_key_value_heads", "num_kv_heads", "n_head_kv",
-	                                    NULL };
-static const char *const head_dim_keys[] = { "head_dim", "attention_head_dim", NULL };
-static const char *const ffn_keys[] = { "intermediate_size", "n_inner", "ffn_dim",
-	                                "ffn_hidden_size", NULL };
-static const char *const vocab_keys[] = { "vocab_size", "n_vocab", NULL };
-static const char *const expert_keys[] = { "num_local_experts", "num_experts", "n_routed_experts",
-	                                   "moe_num_experts", NULL };
-static const char *const active_keys[] = { "num_experts_per_tok", "num_experts_per_token", "moe_k",
-	                                   "moe_top_k", NULL };
-static const char *const expert_size_keys[] = { "moe_intermediate_size", "expert_ffn_hidden_size",
-	                                        NULL };
-
-struct config {
-	json_t *text; /* text_config, else the whole */
-	json_t *root;
-	const char *where;
-	struct jt_error *err;
-};
-
-static json_t *find(const struct config *c, const char *key)
+json_t *jt__config_find(const struct jt_config_json *c, const char *key)
 {
 	json_t *v = json_object_get(c->text, key);
 
@@ -51,28 +22,36 @@ static json_t *find(const struct config *c, const char *key)
 	return json_is_null(v) ? NULL : v;
 }
 
-/* A whole number from @min up; @fallback where no key is there, unless that is negative: then it
- * must be. */
-static int number(const struct config *c, const char *const *k, double min, double fallback,
-                  uint32_t *ret_value)
+static int read_number(const struct jt_config_json *c, const struct jt_config_number *w)
 {
-	for (size_t i = 0; k[i]; i++) {
-		json_t *v = find(c, k[i]);
+	for (const char *const *key = w->keys; *key; key++) {
+		json_t *v = jt__config_find(c, *key);
 		double d = json_number_value(v);
 
 		if (!v)
 			continue;
-		if (!json_is_number(v) || !(d >= min && d <= MAX_DIMENSION) || d != floor(d))
+		if (!json_is_number(v) || !(d >= w->min && d <= MAX_DIMENSION) || d != floor(d))
 			return jt__fail(c->err, JT_EINVAL, c->where,
-			                "'%s' is not a whole number of at least %g", k[i], min);
-		*ret_value = (uint32_t)d;
+			                "'%s' is not a whole number of at least %g", *key, w->min);
+		*w->to = d;
 		return JT_OK;
 	}
-	if (fallback < 0)
+	if (w->fallback < 0)
 		return jt__fail(c->err, JT_EINVAL, c->where,
-		                "'%s' is missing: try the model's own config.json", k[0]);
-	*ret_value = (uint32_t)fallback;
+		                "'%s' is missing: try the model's own config.json", w->keys[0]);
+	if (!isnan(w->fallback))
+		*w->to = w->fallback;
 	return JT_OK;
+}
+
+int jt__config_numbers(const struct jt_config_json *c, const struct jt_config_number *numbers,
+                       size_t n)
+{
+	int status = JT_OK;
+
+	for (size_t i = 0; i < n && status == JT_OK; i++)
+		status = read_number(c, &numbers[i]);
+	return status;
 }
 
 static bool is_one_of(const char *text, const char *const *list)
@@ -84,157 +63,295 @@ static bool is_one_of(const char *text, const char *const *list)
 	return false;
 }
 
+static const char *type_of(const struct jt_config_json *c)
+{
+	return json_string_value(jt__config_find(c, "model_type"));
+}
+
 /* The config does not say how many matrices a feed-forward block has; the family does. */
-static bool is_plain_ffn(const struct config *c)
+static bool is_plain_ffn(const struct jt_config_json *c)
 {
-	static const char *const plain[] = { "gpt2",        "gpt_neo",    "gpt_neox", "gptj",
-		                             "gpt_bigcode", "opt",        "bloom",    "falcon",
-		                             "phi",         "starcoder2", "mpt",      "codegen",
-		                             "nemotron",    "persimmon",  NULL };
+	static const char *const plain[] = { "gpt2",       "gpt_neo",  "gpt_neox",    "gptj",
+		                             "opt",        "bloom",    "gpt_bigcode", "falcon",
+		                             "phi",        "mpt",      "starcoder2",  "codegen",
+		                             "nemotron_h", "nemotron", "persimmon",   NULL };
 
-	return is_one_of(json_string_value(find(c, "model_type")), plain);
+	return is_one_of(type_of(c), plain);
 }
 
-static int parse_attention(const struct config *c, struct jt_arch *a)
+/* clang-format off: a line a dimension, the usual key first: it is the one an error names */
+static int read_attention(const struct jt_config_json *c, struct jt_arch *a)
 {
-	bool one_kv_head = json_is_true(find(c, "multi_query")) &&
-	                   !json_is_true(find(c, "new_decoder_architecture"));
-	int status;
+	bool one_kv_head = json_is_true(jt__config_find(c, "multi_query")) &&
+	                   !json_is_true(jt__config_find(c, "new_decoder_architecture"));
+	bool is_latent = jt__config_find(c, "kv_lora_rank") != NULL;
+	int status = JT_CONFIG_NUMBERS(
+		c, { &a->n_heads, 1, -1, { "num_attention_heads", "n_head", "n_heads" } });
 
-	if (find(c, "kv_lora_rank"))
-		return jt__fail(c->err, JT_ENOTSUP, c->where,
-		                "'kv_lora_rank': multi-head latent attention is not modelled");
-	if ((status = number(c, head_keys, 1, -1, &a->n_heads)) < 0)
-		return status;
-	if ((status = number(c, kv_head_keys, 1, one_kv_head ? 1 : a->n_heads, &a->n_kv_heads)) < 0)
-		return status;
-	if (a->n_heads % a->n_kv_heads != 0)
-		return jt__fail(c->err, JT_EINVAL, c->where, "'%s' (%u) does not divide '%s' (%u)",
-		                kv_head_keys[0], a->n_kv_heads, head_keys[0], a->n_heads);
-	return number(c, head_dim_keys, 1, floor((double)a->hidden_size / a->n_heads),
-	              &a->head_dim);
-}
-
-/* Layers without experts: the first few (DeepSeek, GLM), or a list of them (Qwen). */
-static int parse_dense_layers(const struct config *c, struct jt_arch *a)
-{
-	static const char *const first_keys[] = { "first_k_dense_replace", NULL };
-	size_t listed = json_array_size(find(c, "mlp_only_layers"));
-	int status = number(c, first_keys, 0, (double)listed, &a->n_dense_layers);
-
-	if (status == JT_OK && a->n_dense_layers > a->n_layers)
-		return jt__fail(c->err, JT_EINVAL, c->where, "'%s' is more than '%s' (%u)",
-		                first_keys[0], layer_keys[0], a->n_layers);
+	if (status == JT_OK)
+		status = JT_CONFIG_NUMBERS(
+			c,
+			{ &a->n_kv_heads,
+		          1,
+		          one_kv_head ? 1 : a->n_heads,
+		          { "num_key_value_heads", "num_kv_heads", "n_head_kv" } },
+			{ &a->head_dim,
+		          1,
+		          floor(a->hidden_size / a->n_heads),
+		          { "head_dim", "attention_head_dim" } },
+			{ &a->kv_lora_rank, 1, NAN, { "kv_lora_rank" } },
+			{ &a->q_lora_rank, 0, is_latent ? 0 : NAN, { "q_lora_rank" } },
+			{ &a->qk_nope_head_dim, 1, NAN, { "qk_nope_head_dim" } },
+			{ &a->qk_rope_head_dim, 1, NAN, { "qk_rope_head_dim" } },
+			{ &a->v_head_dim, 1, NAN, { "v_head_dim" } });
+	if (status == JT_OK && fmod(a->n_heads, a->n_kv_heads) != 0)
+		return jt__fail(
+			c->err, JT_EINVAL, c->where,
+			"'num_key_value_heads' (%g) does not divide 'num_attention_heads' (%g)",
+			a->n_kv_heads, a->n_heads);
 	return status;
 }
 
-static int parse_experts(const struct config *c, struct jt_arch *a)
+/* How large, and how many see every token: their number, or their size together. */
+static int read_expert_sizes(const struct jt_config_json *c, struct jt_arch *a)
 {
-	static const char *const n_shared_keys[] = { "n_shared_experts", "num_shared_experts",
-		                                     NULL };
-	static const char *const shared_size_keys[] = { "shared_expert_intermediate_size", NULL };
-	uint32_t n_shared;
-	int status;
+	static const char *const has_one[] = { "llama4_text", "llama4", NULL };
+	double size, *one = &a->moe_intermediate_size, *n_shared = &a->n_shared_experts;
+	int status = JT_CONFIG_NUMBERS(
+		c,
+		{ one,
+	          1,
+	          -1,
+	          { "moe_intermediate_size", "expert_ffn_hidden_size", "intermediate_size",
+	            "ffn_dim", "ffn_hidden_size" } },
+		{ n_shared,
+	          0,
+	          is_one_of(type_of(c), has_one),
+	          { "n_shared_experts", "num_shared_experts", "moe_num_shared_experts" } });
 
-	if ((status = number(c, expert_keys, 0, 0, &a->n_experts)) < 0)
-		return status;
-	if (a->n_experts < 2) { /* one expert is a dense layer */
-		a->n_experts = 0;
-		return JT_OK;
-	}
-	if ((status = number(c, active_keys, 1, -1, &a->experts_per_tok)) < 0)
-		return status;
-	if (a->experts_per_tok > a->n_experts)
-		return jt__fail(c->err, JT_EINVAL, c->where, "'%s' (%u) is more than '%s' (%u)",
-		                active_keys[0], a->experts_per_tok, expert_keys[0], a->n_experts);
-	if ((status = number(c, expert_size_keys, 1, a->intermediate_size, &a->expert_size)) < 0 ||
-	    (status = number(c, n_shared_keys, 0, 0, &n_shared)) < 0 ||
-	    (status = number(c, shared_size_keys, 0, (double)n_shared * a->expert_size,
-	                     &a->shared_size)) < 0)
-		return status;
-	return parse_dense_layers(c, a);
+	if (status == JT_OK)
+		status = JT_CONFIG_NUMBERS(c, { &size,
+		                                0,
+		                                *n_shared * *one,
+		                                { "shared_expert_intermediate_size",
+		                                  "moe_shared_expert_intermediate_size",
+		                                  "shared_intermediate_size" } });
+	if (status == JT_OK)
+		*n_shared = size / *one;
+	return status;
 }
 
-static int parse_ffn(const struct config *c, struct jt_arch *a)
+static int read_experts(const struct jt_config_json *c, struct jt_arch *a)
+{
+	double n_experts;
+	int status = JT_CONFIG_NUMBERS(c, { &n_experts,
+	                                    0,
+	                                    0,
+	                                    { "num_local_experts", "num_experts",
+	                                      "n_routed_experts", "moe_num_experts" } });
+
+	if (status < 0 || n_experts < 2) /* one expert is a dense layer */
+		return status;
+	a->n_experts = n_experts;
+	status = JT_CONFIG_NUMBERS(
+		c, { &a->experts_per_tok,
+	             1,
+	             -1,
+	             { "num_experts_per_tok", "num_experts_per_token", "moe_k", "moe_top_k" } });
+	if (status == JT_OK && a->experts_per_tok > n_experts)
+		return jt__fail(c->err, JT_EINVAL, c->where,
+		                "'num_experts_per_tok' (%g) is more than 'num_local_experts' (%g)",
+		                a->experts_per_tok, n_experts);
+	if (status == JT_OK)
+		status = read_expert_sizes(c, a);
+	return status == JT_OK ? jt__config_dense_layers(c, a) : status;
+}
+
+static int read_ffn(const struct jt_config_json *c, struct jt_arch *a)
 {
 	bool plain = is_plain_ffn(c);
-	int status;
+	/* GPT-2 and its kin leave the size out where it is four times the width. Llama 4 has one
+	 * more key for blocks without experts. */
+	int status = JT_CONFIG_NUMBERS(
+		c,
+		{ &a->intermediate_size,
+	          1,
+	          plain ? 4 * a->hidden_size : -1,
+	          { "intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size" } },
+		{ &a->intermediate_size, 1, NAN, { "intermediate_size_mlp" } });
 
 	a->ffn_mats = plain ? 2 : 3;
-	/* GPT-2 and its kin leave the size out where it is four times the width. */
-	status = number(c, ffn_keys, 1, plain ? 4.0 * a->hidden_size : -1, &a->intermediate_size);
-	return status < 0 ? status : parse_experts(c, a);
+	return status == JT_OK ? read_experts(c, a) : status;
+}
+/* clang-format on */
+
+/* ---- weights ---- */
+
+int jt__weights_parse(const char *name, enum jt_weights *ret)
+{
+	static const struct {
+		const char *name;
+		enum jt_weights weights;
+	} names[] = {
+		{ "bfloat16", JT_W_BF16 }, { "bf16", JT_W_BF16 }, { "float16", JT_W_FP16 },
+		{ "fp16", JT_W_FP16 },     { "half", JT_W_FP16 }, { "float32", JT_W_FP32 },
+		{ "fp32", JT_W_FP32 },     { "fp8", JT_W_FP8 },   { "mxfp4", JT_W_MXFP4 },
+		{ "int8", JT_W_INT8 },     { "nf4", JT_W_NF4 },   { "awq", JT_W_AWQ },
+		{ "gptq", JT_W_GPTQ },
+	};
+
+	for (size_t i = 0; i < JT_ARRAY_LEN(names); i++) {
+		if (strcmp(name, names[i].name) == 0) {
+			*ret = names[i].weights;
+			return JT_OK;
+		}
+	}
+	return JT_EINVAL;
 }
 
-/* Bytes per weight that a quantisation leaves, scales and zero points of its groups included; 0:
- * unknown. */
-static double quantised_bytes(const json_t *q)
+/* Packed in groups, of 2 to 8 bits; the formats have one size, whatever they are called. */
+static int read_packed(const json_t *quant, const char *method, struct jt_arch *a)
 {
-	const char *method = json_string_value(json_object_get(q, "quant_method"));
-	const json_t *bits = json_object_get(q, "bits");
-	static const char *const eight[] = { "fp8", "fbgemm_fp8", "modelopt", "int8", NULL };
-	static const char *const by_bits[] = { "gptq", "awq", "hqq", "quanto", NULL };
+	const json_t *given = json_object_get(quant, "bits");
+	json_int_t bits = given ? json_integer_value(given) : 4;
 
-	if (is_one_of(method, eight))
-		return 1;
-	if (method && strcmp(method, "mxfp4") == 0)
-		return 4.25 / 8; /* 4 bits and one 8-bit scale for 32 weights */
-	if (method && strcmp(method, "bitsandbytes") == 0)
-		return json_is_true(json_object_get(q, "load_in_8bit")) ? 1 : 4.5 / 8;
-	if (is_one_of(method, by_bits) && json_integer_value(bits) >= 2 &&
-	    json_integer_value(bits) <= 8)
-		return ((double)json_integer_value(bits) + 0.25) /
-		       8; /* fp16 scale and zero for 128 */
-	return 0;
-}
-
-static int parse_dtype(const struct config *c, struct jt_arch *a)
-{
-	static const char *const halves[] = { "bfloat16", "float16", "half", NULL };
-	static const char *const fp8s[] = { "float8_e4m3fn", "float8_e5m2", NULL };
-	json_t *dtype = find(c, "torch_dtype"), *quant = find(c, "quantization_config");
-	const char *name = json_string_value(dtype ? dtype : find(c, "dtype"));
-
-	a->weight_bytes_per_param = 2;
-	if (name && strcmp(name, "float32") == 0)
-		a->weight_bytes_per_param = 4;
-	else if (is_one_of(name, fp8s))
-		a->weight_bytes_per_param = 1;
-	else if (name && !is_one_of(name, halves))
-		return jt__fail(c->err, JT_EINVAL, c->where, "'torch_dtype' \"%.32s\" is not known",
-		                name);
-	a->kv_bytes_per_elem = JT_MAX(a->weight_bytes_per_param, 2);
-	if (quant && (a->weight_bytes_per_param = quantised_bytes(quant)) <= 0)
-		return jt__fail(c->err, JT_EINVAL, c->where,
-		                "'quantization_config': method or bits not known");
+	if (bits < 2 || bits > 8)
+		return JT_EINVAL;
+	a->weights = bits == 8 ? JT_W_INT8 : strcmp(method, "awq") == 0 ? JT_W_AWQ : JT_W_GPTQ;
+	a->bytes_per_param = ((double)bits + 0.25) / 8; /* size.c */
 	return JT_OK;
 }
 
-static int parse_object(const struct config *c, struct jt_arch *a)
+static int read_quantised(const json_t *quant, struct jt_arch *a)
 {
-	json_t *tie = find(c, "tie_word_embeddings");
+	static const char *const fp8s[] = { "fp8", "fbgemm_fp8", "modelopt", NULL };
+	static const char *const packed[] = { "gptq", "awq", "hqq", "quanto", NULL };
+	const char *method = json_string_value(json_object_get(quant, "quant_method"));
+
+	if (is_one_of(method, packed))
+		return read_packed(quant, method, a);
+	if (is_one_of(method, fp8s))
+		a->weights = JT_W_FP8;
+	else if (method && strcmp(method, "bitsandbytes") == 0)
+		a->weights =
+			json_is_true(json_object_get(quant, "load_in_8bit")) ? JT_W_INT8 : JT_W_NF4;
+	else
+		return method ? jt__weights_parse(method, &a->weights) : JT_EINVAL;
+	return JT_OK;
+}
+
+static int read_weights(const struct jt_config_json *c, struct jt_arch *a)
+{
+	json_t *dtype = jt__config_find(c, "torch_dtype");
+	json_t *quant = jt__config_find(c, "quantization_config");
+	const char *name = json_string_value(dtype ? dtype : jt__config_find(c, "dtype"));
+
+	if (a->weights != JT_N_WEIGHTS)
+		return JT_OK;
+	if (quant && read_quantised(quant, a) < 0)
+		return jt__fail(c->err, JT_EINVAL, c->where,
+		                "'quantization_config': method or bits are not known; predict "
+		                "--dtype says how weights are kept");
+	if (quant)
+		return JT_OK;
+	a->weights = JT_W_BF16;
+	if (name && strncmp(name, "float8", 6) == 0)
+		a->weights = JT_W_FP8;
+	else if (name && jt__weights_parse(name, &a->weights) < 0)
+		return jt__fail(c->err, JT_EINVAL, c->where, "'torch_dtype' \"%.32s\" is not known",
+		                name);
+	return JT_OK;
+}
+
+/* ---- files ---- */
+
+static int read_object(const struct jt_config_json *c, struct jt_arch *a)
+{
 	const char *name = json_string_value(json_object_get(c->root, "_name_or_path"));
 	int status;
 
 	if (!name || !*name)
-		name = json_string_value(find(c, "model_type"));
+		name = type_of(c);
 	name = name ? name : "unnamed";
-	jt__copy_text(a->name, sizeof(a->name), name, strlen(name));
+	jt__copy_text(a->model, sizeof(a->model), name, strlen(name));
 	/* Files leave a key out where it has the library's default, which is to tie. */
-	a->tie_embeddings = !json_is_false(tie);
-	if ((status = number(c, layer_keys, 1, -1, &a->n_layers)) < 0 ||
-	    (status = number(c, hidden_keys, 1, -1, &a->hidden_size)) < 0 ||
-	    (status = number(c, vocab_keys, 1, -1, &a->vocab_size)) < 0 ||
-	    (status = parse_attention(c, a)) < 0 || (status = parse_ffn(c, a)) < 0)
+	a->tie_embeddings = !json_is_false(jt__config_find(c, "tie_word_embeddings"));
+	/* clang-format off */
+	status = JT_CONFIG_NUMBERS(c,
+		{ &a->n_layers, 1, -1, { "num_hidden_layers", "n_layer", "n_layers", "num_layers" } },
+		{ &a->hidden_size, 1, -1, { "hidden_size", "n_embd", "d_model" } },
+		{ &a->vocab_size, 1, -1, { "vocab_size", "n_vocab" } });
+	/* clang-format on */
+	if (status == JT_OK && a->n_layers > JT_ARCH_MAX_LAYERS)
+		return jt__fail(c->err, JT_EINVAL, c->where,
+		                "'num_hidden_layers' (%g) is more than %d", a->n_layers,
+		                JT_ARCH_MAX_LAYERS);
+	if (status == JT_OK)
+		status = jt__config_layers(c, a);
+	if (status == JT_OK)
+		status = read_attention(c, a);
+	if (status == JT_OK)
+		status = read_ffn(c, a);
+	if (status < 0)
 		return status;
-	return parse_dtype(c, a);
+	return read_weights(c, a);
 }
 
-static int parse(const char *json, size_t n, const char *where, struct jt_arch *ret_arch,
-                 struct jt_error *err)
+/* The object inside that describes the language model, by whatever name; @root where there is none.
+ */
+static json_t *find_text(json_t *root)
 {
-	struct jt_arch arch = { .name = "" };
-	struct config c = { .where = where, .err = err };
+	static const char *const keys[] = { "text_config", "llm_config", "language_config" };
+	json_t *thinker = json_object_get(root, "thinker_config"); /* Qwen's Omni: one deeper */
+	json_t *in = json_is_object(thinker) ? thinker : root;
+
+	for (size_t i = 0; i < JT_ARRAY_LEN(keys); i++)
+		if (json_is_object(json_object_get(in, keys[i])))
+			return json_object_get(in, keys[i]);
+	return in;
+}
+
+/*
+ * An inner object is written without what has the default of its class in transformers
+ * (configuration_NAME.py), which a file of its own has written out.
+ */
+static int add_defaults(json_t *text)
+{
+	/* clang-format off */
+	static const struct {
+		const char *type, *json;
+	} classes[] = {
+		{ "gemma3_text", "{\"vocab_size\":262208,\"hidden_size\":2304,\"intermediate_size\":9216,"
+			"\"num_hidden_layers\":26,\"num_attention_heads\":8,\"num_key_value_heads\":4,"
+			"\"head_dim\":256,\"sliding_window\":4096,\"sliding_window_pattern\":6}" },
+		{ "llama", "{\"vocab_size\":32000,\"hidden_size\":4096,\"intermediate_size\":11008,"
+			"\"num_hidden_layers\":32,\"num_attention_heads\":32,\"tie_word_embeddings\":false}" },
+		{ "mistral", "{\"vocab_size\":32000,\"hidden_size\":4096,\"intermediate_size\":14336,"
+			"\"num_hidden_layers\":32,\"num_attention_heads\":32,\"num_key_value_heads\":8,"
+			"\"sliding_window\":4096,\"tie_word_embeddings\":false}" },
+	};
+	/* clang-format on */
+	const char *type = json_string_value(json_object_get(text, "model_type"));
+
+	for (size_t i = 0; type && i < JT_ARRAY_LEN(classes); i++) {
+		json_t *defaults;
+		int failed;
+
+		if (strcmp(type, classes[i].type) != 0)
+			continue;
+		defaults = json_loads(classes[i].json, 0, NULL);
+		failed = defaults ? json_object_update_missing(text, defaults) : -1;
+		json_decref(defaults);
+		return failed ? JT_ENOMEM : JT_OK;
+	}
+	return JT_OK;
+}
+
+int jt__arch_parse(const char *json, size_t n, const char *where, struct jt_arch *arch,
+                   struct jt_error *err)
+{
+	struct jt_config_json c = { .where = where, .err = err };
+	struct jt_arch a = *arch;
 	json_error_t je;
 	int status;
 
@@ -248,24 +365,22 @@ static int parse(const char *json, size_t n, const char *where, struct jt_arch *
 		status = jt__fail(err, JT_EINVAL, where, "not a JSON object");
 		goto out;
 	}
-	c.text = json_object_get(c.root, "text_config");
-	if (!json_is_object(c.text))
-		c.text = c.root;
-	status = parse_object(&c, &arch);
+	c.text = find_text(c.root);
+	if (c.text != c.root && add_defaults(c.text) < 0) {
+		status = jt__fail(err, JT_ENOMEM, where, "no memory to parse it");
+		goto out;
+	}
+	status = read_object(&c, &a);
 	if (status == JT_OK)
-		*ret_arch = arch;
+		*arch = a;
 out:
 	json_decref(c.root);
 	return status;
 }
 
-int jt__arch_parse(const char *json, size_t n, struct jt_arch *ret_arch, struct jt_error *err)
-{
-	return parse(json, n, "config.json", ret_arch, err);
-}
-
 int jt__arch_load(const char *path, struct jt_arch *ret_arch, struct jt_error *err)
 {
+	struct jt_arch arch = { .weights = JT_N_WEIGHTS };
 	FILE *f = fopen(path, "re");
 	char *text = NULL;
 	size_t n;
@@ -285,69 +400,11 @@ int jt__arch_load(const char *path, struct jt_arch *ret_arch, struct jt_error *e
 	else if (n > MAX_CONFIG_BYTES)
 		status = jt__fail(err, JT_ELIMIT, path, "larger than %u bytes", MAX_CONFIG_BYTES);
 	else
-		status = parse(text, n, path, ret_arch, err);
+		status = jt__arch_parse(text, n, path, &arch, err);
+	if (status == JT_OK)
+		*ret_arch = arch;
 out:
 	jt__free(text);
 	fclose(f);
 	return status;
-}
-
-/* Query and output projections of all heads, key and value of the KV heads. */
-static double attention_params(const struct jt_arch *a)
-{
-	return 2.0 * a->hidden_size * a->head_dim * ((double)a->n_heads + a->n_kv_heads);
-}
-
-/* A feed-forward block of intermediate size @size. */
-static double ffn_params(const struct jt_arch *a, double size)
-{
-	return (double)a->ffn_mats * a->hidden_size * size;
-}
-
-static double head_params(const struct jt_arch *a)
-{
-	return (double)a->hidden_size * a->vocab_size;
-}
-
-/* Parameters in matrix products when @n_experts of each mixture layer take part. */
-static double params_with(const struct jt_arch *a, double n_experts)
-{
-	double dense = a->n_experts ? a->n_dense_layers : a->n_layers;
-	double mixed = a->n_layers - dense;
-	double router = (double)a->hidden_size * a->n_experts;
-
-	return a->n_layers * attention_params(a) + dense * ffn_params(a, a->intermediate_size) +
-	       mixed * (ffn_params(a, n_experts * a->expert_size + a->shared_size) + router) +
-	       head_params(a);
-}
-
-double jt__arch_matmul_params(const struct jt_arch *a, bool active_only)
-{
-	return params_with(a, active_only ? a->experts_per_tok : a->n_experts);
-}
-
-double jt__arch_params(const struct jt_arch *a)
-{
-	return params_with(a, a->n_experts) + (a->tie_embeddings ? 0 : head_params(a));
-}
-
-/*
- * Tokens choose their experts independently and evenly: of E experts, of which a token takes k,
- * E (1 - (1 - k/E)^n) are touched by n tokens.
- */
-double jt__arch_weight_bytes_step(const struct jt_arch *a, double n_tokens)
-{
-	double untouched;
-
-	if (n_tokens <= 0)
-		return 0;
-	if (!a->n_experts)
-		return params_with(a, 0) * a->weight_bytes_per_param;
-	untouched = pow(1 - (double)a->experts_per_tok / a->n_experts, n_tokens);
-	return params_with(a, a->n_experts * (1 - untouched)) * a->weight_bytes_per_param;
-}
-
-double jt__arch_kv_bytes_per_token(const struct jt_arch *a)
-{
-	return 2.0 * a->n_layers * a->n_kv_heads * a->head_dim * a->kv_bytes_per_elem;
 }

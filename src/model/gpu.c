@@ -6,9 +6,11 @@
  * gpu_features.csv (Apache-2.0).
  *
  * Idle is the draw with a CUDA context alive and nothing to do. It depends on the clock
- * state and not on the memory in use (arXiv 2605.23918), and makers do not publish it. 0.17 of the
- * board power stands in for it, except where readings next to an external
- * power meter exist: A100 56 W and RTX 3090 127 W (Yang et al., SC24, GPU_Power_Benchmark, MIT).
+ * state and not on the memory in use (arXiv 2605.23918), and makers do not publish it.
+ * JT_IDLE_SHARE of the board power stands in for it, except where it was measured: A100 56 W and
+ * RTX 3090 127 W next to an external meter (Yang et al., SC24, GPU_Power_Benchmark, MIT); A100 PCIe
+ * with 80 GB 60 W (JouleBench, MIT); B200 145 W, for nodes with a model loaded draw 0.1 to 0.6 kW
+ * more with eight of them than with eight H200, losses included (MLPerf Inference v5.1).
  *
  * Dynamic energy: W = TDP - idle is what the board has to spend on work. The rule, the same for all
  * rows: a step at the compute roof draws all of W, one at the memory roof 0.62 of it. As steps
@@ -29,11 +31,11 @@
 		name, match, gb, gbs, tflops, tdp, idle, FLOP_SHARE *((tdp) - (idle)) / (tflops),  \
 			BYTE_SHARE *((tdp) - (idle)) / (gbs)*1e3                                   \
 	}
-#define IDLE(tdp) (0.17 * (tdp))
+#define IDLE(tdp) (JT_IDLE_SHARE * (tdp))
 
 /* clang-format off */
 const struct jt_gpu jt__gpus[] = {
-	GPU("B200-SXM-180GB",     "B200",                180, 7700, 2250,  1000, IDLE(1000)),
+	GPU("B200-SXM-180GB",     "B200",                180, 7700, 2250,  1000, 145),
 	GPU("H200-SXM-141GB",     "H200",                141, 4800,  989,   700, IDLE(700)),
 	GPU("H200-NVL-141GB",     "H200 NVL",            141, 4800,  836,   600, IDLE(600)),
 	GPU("GH200-96GB",         "GH200 480GB",          96, 4000,  989,   700, IDLE(700)),
@@ -42,7 +44,7 @@ const struct jt_gpu jt__gpus[] = {
 	GPU("H100-PCIe-80GB",     "H100 PCIe",            80, 2040,  756,   350, IDLE(350)),
 	GPU("A100-SXM4-80GB",     "A100-SXM4-80GB",       80, 2039,  312,   400, 56),
 	GPU("A100-SXM4-40GB",     "A100-SXM4-40GB",       40, 1555,  312,   400, 56),
-	GPU("A100-PCIe-80GB",     "A100 80GB PCIe",       80, 1935,  312,   300, 56),
+	GPU("A100-PCIe-80GB",     "A100 80GB PCIe",       80, 1935,  312,   300, 60),
 	GPU("A100-PCIe-40GB",     "A100-PCIE-40GB",       40, 1555,  312,   250, 56),
 	GPU("A30-24GB",           "A30",                  24,  933,  165,   165, IDLE(165)),
 	GPU("A40-48GB",           "A40",                  48,  696,  149.7, 300, IDLE(300)),

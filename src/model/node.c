@@ -22,6 +22,7 @@ struct request {
 
 struct jt_node {
 	struct jt_node_options o;
+	struct jt_size size; /* of its model */
 	struct jt_sched *sched;
 	struct request **buckets; /* every request that is not forgotten, by id */
 	size_t n_buckets;         /* a power of two */
@@ -42,20 +43,19 @@ static double seconds_between(uint64_t from_ns, uint64_t to_ns)
 }
 
 /* Blocks of all layers' keys and values, in what the weights leave. */
-static int size_kv(struct jt_node_options *o, struct jt_error *err)
+static int size_kv(struct jt_node_options *o, const struct jt_size *size, struct jt_error *err)
 {
 	struct jt_kv_options *kv = &o->sched.kv;
-	double room = MEMORY_SHARE * o->gpu.mem_gb * 1e9 -
-	              jt__arch_params(&o->arch) * o->arch.weight_bytes_per_param;
+	double room = MEMORY_SHARE * o->gpu.mem_gb * 1e9 - size->weight_bytes;
 	double block_bytes;
 
 	if (kv->block_tokens == 0)
 		kv->block_tokens = DEFAULT_BLOCK_TOKENS;
-	block_bytes = kv->block_tokens * jt__arch_kv_bytes_per_token(&o->arch);
+	block_bytes = kv->block_tokens * size->kv_token_bytes;
 	kv->bytes_per_block = jt__whole(block_bytes);
 	if (room < block_bytes)
 		return jt__fail(err, JT_EINVAL, "node", "model '%s' does not fit into %s (%g GB)",
-		                o->arch.name, o->gpu.name, o->gpu.mem_gb);
+		                o->arch.model, o->gpu.name, o->gpu.mem_gb);
 	if (kv->n_blocks == 0)
 		kv->n_blocks = jt__whole(room / block_bytes);
 	return JT_OK;
@@ -69,11 +69,12 @@ int jt__node_new(const struct jt_node_options *o, struct jt_node **ret_node, str
 	if (!n)
 		return jt__fail(err, JT_ENOMEM, "node", "no memory for a node");
 	n->o = *o;
+	n->size = jt__size(&o->arch);
 	n->o.sched.max_batches = 1;
 	n->step_begin_ns = n->step_end_ns = o->begin_ns;
 	n->n_buckets = MIN_BUCKETS;
 	n->buckets = jt__alloc(n->n_buckets, sizeof(*n->buckets));
-	status = n->buckets ? size_kv(&n->o, err)
+	status = n->buckets ? size_kv(&n->o, &n->size, err)
 	                    : jt__fail(err, JT_ENOMEM, "node", "no memory for a node");
 	if (status == JT_OK)
 		status = jt__sched_new(&n->o.sched, &n->sched, err);
@@ -198,19 +199,15 @@ static double context(const struct jt_batch_item *it)
 
 static double own_j(const struct jt_node *n, const struct jt_batch_item *it)
 {
-	return jt__roofline_own_j(&n->o.arch, &n->o.gpu, it->new_tokens, context(it));
+	return jt__roofline_own_j(&n->size, &n->o.gpu, it->new_tokens, context(it));
 }
 
-static struct jt_step work_of(const struct jt_batch *b)
+static struct jt_step work_of(const struct jt_node *n, const struct jt_batch *b)
 {
-	struct jt_step w = { .prefill_tokens = b->prefill_tokens, .decode_seqs = b->n_decode };
+	struct jt_step w = { 0 };
 
-	for (uint32_t i = 0; i < b->n_items; i++) {
-		const struct jt_batch_item *it = &b->items[i];
-
-		*(it->new_tokens > 1 ? &w.prefill_ctx_tokens : &w.decode_ctx_tokens) +=
-			it->new_tokens * context(it);
-	}
+	for (uint32_t i = 0; i < b->n_items; i++)
+		jt__step_add(&n->size, b->items[i].new_tokens, context(&b->items[i]), &w);
 	return w;
 }
 
@@ -279,16 +276,16 @@ static int reserve_events(struct jt_node *n)
 static void run_batch(struct jt_node *n, struct jt_batch *b, struct jt_node_step *ret_step)
 {
 	const struct jt_gpu *g = &n->o.gpu;
-	struct jt_step work = work_of(b);
+	struct jt_step work = work_of(n, b);
 	struct jt_step_cost cost;
 	double idle_j, shared_j, seconds;
 
-	jt__roofline(&n->o.arch, g, &work, &cost);
+	jt__roofline(&n->size, g, &work, &cost);
 	open_step(n, b->formed_ns, cost.seconds);
 	seconds = seconds_between(n->step_begin_ns, n->step_end_ns);
 	idle_j = g->idle_w * seconds;
 	n->step_w = (idle_j + cost.dynamic_j) / seconds;
-	shared_j = jt__roofline_shared_j(&n->o.arch, g, work.prefill_tokens + work.decode_seqs);
+	shared_j = jt__roofline_shared_j(&n->size, g, work.prefill_tokens + work.decode_seqs);
 	book(n, b, idle_j / b->n_items, shared_j / b->n_items);
 	jt__sched_complete(n->sched, b, false);
 	for (uint32_t i = 0; i < b->n_items; i++)

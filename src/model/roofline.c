@@ -5,7 +5,7 @@
  * of tokens, head and dimension in attention, every weight read once a step, and the keys and
  * values of the context once a decoded token, or once a tile of QUERY_TILE prompt tokens as
  * FlashAttention reads them (Dao, arXiv 2307.08691). The output layer is computed for decoded
- * tokens only.
+ * tokens only. A state-space layer's state is read and written by every decoded token.
  *
  * The constants below are fitted to 43 steady-state rows of the ML.ENERGY benchmark v3 (vLLM
  * 0.11.1, bf16, one H100-SXM5; tasks gpqa and lm-arena-chat; prompts taken as 300 tokens, as the
@@ -35,17 +35,16 @@
 #define HOST_SHARE 0.5
 
 /* The part of a step that each sequence causes by itself: linear, so it adds up over sequences. */
-static void own_work(const struct jt_arch *a, const struct jt_step *s, struct jt_step_cost *c)
+static void own_work(const struct jt_size *m, const struct jt_step *s, struct jt_step_cost *c)
 {
 	double tokens = s->prefill_tokens + s->decode_seqs;
-	double head = (double)a->hidden_size * a->vocab_size;
-	double body = jt__arch_matmul_params(a, true) - head;
-	double pair_flops = 4.0 * a->n_layers * a->n_heads * a->head_dim;
+	double body = m->matmul_params - m->output_params;
 
-	c->flops = 2 * body * tokens + 2 * head * s->decode_seqs +
-	           pair_flops * (s->prefill_ctx_tokens + s->decode_ctx_tokens);
-	c->kv_bytes = jt__arch_kv_bytes_per_token(a) *
+	c->flops = 2 * body * tokens + 2 * m->output_params * s->decode_seqs +
+	           jt__size_pair_flops(m) * (s->prefill_ctx_tokens + s->decode_ctx_tokens);
+	c->kv_bytes = m->kv_token_bytes *
 	              (tokens + s->decode_ctx_tokens + s->prefill_ctx_tokens / QUERY_TILE);
+	c->kv_bytes += 2 * m->state_bytes * s->decode_seqs;
 }
 
 static double host_j(const struct jt_gpu *g, double seconds)
@@ -59,7 +58,7 @@ static double own_j(const struct jt_gpu *g, const struct jt_step *s, const struc
 	       host_j(g, HOST_S_PER_SEQ * s->decode_seqs);
 }
 
-void jt__roofline(const struct jt_arch *a, const struct jt_gpu *g, const struct jt_step *s,
+void jt__roofline(const struct jt_size *m, const struct jt_gpu *g, const struct jt_step *s,
                   struct jt_step_cost *ret_cost)
 {
 	double tokens = s->prefill_tokens + s->decode_seqs;
@@ -67,9 +66,9 @@ void jt__roofline(const struct jt_arch *a, const struct jt_gpu *g, const struct 
 	double memory_s, compute_s;
 
 	if (tokens > 0) {
-		own_work(a, s, &c);
-		c.weight_bytes = jt__arch_weight_bytes_step(a, tokens);
-		c.dynamic_j = own_j(g, s, &c) + jt__roofline_shared_j(a, g, tokens);
+		own_work(m, s, &c);
+		c.weight_bytes = jt__size_touched_bytes(m, tokens);
+		c.dynamic_j = own_j(g, s, &c) + jt__roofline_shared_j(m, g, tokens);
 		memory_s = (c.weight_bytes + c.kv_bytes) / (g->bw_gbs * 1e9 * BANDWIDTH_EFFICIENCY);
 		compute_s = c.flops / (g->bf16_tflops * 1e12 * COMPUTE_EFFICIENCY);
 		c.seconds = JT_MAX(memory_s, compute_s) + HOST_S_PER_STEP +
@@ -80,47 +79,27 @@ void jt__roofline(const struct jt_arch *a, const struct jt_gpu *g, const struct 
 	*ret_cost = c;
 }
 
-static double step_own_j(const struct jt_arch *a, const struct jt_gpu *g, struct jt_step s)
+void jt__step_add(const struct jt_size *m, double new_tokens, double ctx_tokens, struct jt_step *s)
+{
+	double seen = new_tokens * jt__size_seen_tokens(m, ctx_tokens);
+
+	*(new_tokens > 1 ? &s->prefill_tokens : &s->decode_seqs) += new_tokens;
+	*(new_tokens > 1 ? &s->prefill_ctx_tokens : &s->decode_ctx_tokens) += seen;
+}
+
+double jt__roofline_own_j(const struct jt_size *m, const struct jt_gpu *g, double new_tokens,
+                          double ctx_tokens)
 {
 	struct jt_step_cost c = { 0 };
+	struct jt_step s = { 0 };
 
-	own_work(a, &s, &c);
+	jt__step_add(m, new_tokens, ctx_tokens, &s);
+	own_work(m, &s, &c);
 	return own_j(g, &s, &c);
 }
 
-double jt__roofline_own_j(const struct jt_arch *a, const struct jt_gpu *g, double new_tokens,
-                          double ctx_tokens)
+double jt__roofline_shared_j(const struct jt_size *m, const struct jt_gpu *g, double n_tokens)
 {
-	struct jt_step s = { 0 };
-
-	if (new_tokens > 1) {
-		s.prefill_tokens = new_tokens;
-		s.prefill_ctx_tokens = new_tokens * ctx_tokens;
-	} else {
-		s.decode_seqs = new_tokens;
-		s.decode_ctx_tokens = new_tokens * ctx_tokens;
-	}
-	return step_own_j(a, g, s);
-}
-
-struct jt_own_rates jt__roofline_own_rates(const struct jt_arch *a, const struct jt_gpu *g)
-{
-	return (struct jt_own_rates){
-		.prefill_token_j = step_own_j(a, g, (struct jt_step){ .prefill_tokens = 1 }),
-		.prefill_ctx_j = step_own_j(a, g, (struct jt_step){ .prefill_ctx_tokens = 1 }),
-		.decode_token_j = step_own_j(a, g, (struct jt_step){ .decode_seqs = 1 }),
-		.decode_ctx_j = step_own_j(a, g, (struct jt_step){ .decode_ctx_tokens = 1 }),
-	};
-}
-
-double jt__own_j(const struct jt_own_rates *r, double new_tokens, double ctx_tokens)
-{
-	return new_tokens * (new_tokens > 1 ? r->prefill_token_j + ctx_tokens * r->prefill_ctx_j
-	                                    : r->decode_token_j + ctx_tokens * r->decode_ctx_j);
-}
-
-double jt__roofline_shared_j(const struct jt_arch *a, const struct jt_gpu *g, double n_tokens)
-{
-	return jt__arch_weight_bytes_step(a, n_tokens) * g->pj_per_byte * 1e-12 +
+	return jt__size_touched_bytes(m, n_tokens) * g->pj_per_byte * 1e-12 +
 	       host_j(g, n_tokens > 0 ? HOST_S_PER_STEP : 0);
 }

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <ctype.h>
-#include <jansson.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include "predictor/ask.h"
@@ -31,6 +29,21 @@ void jt__ask_gpu_row(const struct jt_gpu *g, struct jt_question *ret)
 	ret->gpu_bf16_tflops = g->bf16_tflops;
 	ret->gpu_fp8_tflops = has_fp8(g) ? 2 * g->bf16_tflops : NAN;
 	ret->gpu_tdp_w = g->tdp_w;
+	ret->gpu_idle_w = g->idle_w;
+}
+
+/* Of "NVIDIA GeForce RTX 4090" what the table calls it by: "RTX 4090". */
+static const char *without_brand(const char *given)
+{
+	static const char *const brands[] = { "nvidia", "geforce", "tesla" };
+
+	for (size_t i = 0; i < JT_ARRAY_LEN(brands); i++) {
+		size_t n = strlen(brands[i]);
+
+		if (strncasecmp(given, brands[i], n) == 0 && given[n] && strchr(" -_", given[n]))
+			given += n + 1;
+	}
+	return given;
 }
 
 /* "H100" begins "H100-SXM5-80GB", "H1" does not. */
@@ -38,16 +51,83 @@ static bool begins_with_words(const char *name, const char *words)
 {
 	size_t n = strlen(words);
 
-	return strncasecmp(name, words, n) == 0 && (name[n] == '-' || !name[n]);
+	return n && strncasecmp(name, words, n) == 0 && (name[n] == '-' || !name[n]);
 }
 
-/* The row whose name begins so, if no other's does. */
-static const struct jt_gpu *only_one(const char *begin)
+static bool begins(const char *name, const char *given)
+{
+	return *given && strncasecmp(name, given, strlen(given)) == 0;
+}
+
+/* The letters or the digits that come next, from *p on; 0: there are no more. */
+static size_t next_run(const char **p)
+{
+	size_t n = 0;
+
+	while (**p && !isalnum((unsigned char)**p))
+		++*p;
+	while (isalnum((unsigned char)(*p)[n]) &&
+	       !isdigit((unsigned char)(*p)[n]) == !isdigit((unsigned char)**p))
+		n++;
+	return n;
+}
+
+/* "a100 80gb" is in "A100-SXM4-80GB": runs of letters and of digits, some left out. But "6000" is
+ * not in "A6000", nor "L40" in "L40S". */
+static bool has_runs(const char *name, const char *given)
+{
+	const char *begin = name, *end = name;
+	size_t n, m;
+
+	for (; (n = next_run(&given)); given += n) {
+		for (; (m = next_run(&name)); name += m) {
+			bool attached = name > begin && isalnum((unsigned char)name[-1]);
+
+			if (m == n && strncasecmp(name, given, n) == 0 &&
+			    (!attached || name == end))
+				break;
+			if (attached && name == end && isalpha((unsigned char)*name))
+				return false;
+		}
+		if (!m)
+			return false;
+		end = name += m;
+	}
+	return true;
+}
+
+/* The same from the first run on, none left out up to a number: it tells types apart. */
+static bool has_first_runs(const char *name, const char *given)
+{
+	bool is_number = false;
+
+	while (!is_number) {
+		size_t n = next_run(&given), m = next_run(&name);
+
+		if (!n || n != m || strncasecmp(name, given, n) != 0)
+			return false;
+		is_number = isdigit((unsigned char)*given);
+		given += n;
+		name += m;
+	}
+	return !isalpha((unsigned char)*name) && has_runs(name, given);
+}
+
+static const struct jt_gpu *first(bool (*is_it)(const char *, const char *), const char *given)
+{
+	for (const struct jt_gpu *g = jt__gpus; g->name; g++)
+		if (is_it(g->name, given))
+			return g;
+	return NULL;
+}
+
+/* The row that is it, if no other is. */
+static const struct jt_gpu *only_one(bool (*is_it)(const char *, const char *), const char *given)
 {
 	const struct jt_gpu *found = NULL;
 
 	for (const struct jt_gpu *g = jt__gpus; g->name; g++) {
-		if (strncasecmp(g->name, begin, strlen(begin)) != 0)
+		if (!is_it(g->name, given))
 			continue;
 		if (found)
 			return NULL;
@@ -98,16 +178,27 @@ static void nearest(const char *given, const char *ret_names[3])
 	}
 }
 
-int jt__ask_gpu(const char *name, struct jt_question *ret, struct jt_error *err)
+/* Without a number a name tells no types apart: it must begin one only. */
+static const struct jt_gpu *find_gpu(const char *name)
 {
 	const struct jt_gpu *g = jt__gpu_find(name);
+	bool has_number = strpbrk(name, "0123456789");
+
+	name = without_brand(name);
+	if (!g && has_number)
+		g = first(begins_with_words, name);
+	if (!g)
+		g = only_one(begins, name);
+	if (!g && has_number)
+		g = first(has_first_runs, name);
+	return g || !has_number ? g : only_one(has_runs, name);
+}
+
+int jt__ask_gpu(const char *name, struct jt_question *ret, struct jt_error *err)
+{
+	const struct jt_gpu *g = find_gpu(name);
 	const char *names[3] = { "", "", "" };
 
-	for (const struct jt_gpu *row = jt__gpus; !g && row->name; row++)
-		if (begins_with_words(row->name, name))
-			g = row;
-	if (!g)
-		g = only_one(name);
 	if (g) {
 		jt__ask_gpu_row(g, ret);
 		return JT_OK;
@@ -118,212 +209,66 @@ int jt__ask_gpu(const char *name, struct jt_question *ret, struct jt_error *err)
 	                names[1], names[2]);
 }
 
-/* ---- names ---- */
+/* ---- names of models ---- */
 
-void jt__ask_group(const char *model, char *ret_group, size_t size)
+/* What names add to that of a backbone: how it was tuned, when, and how it is kept. */
+static const char *const added[] = { "-instruct",  "-inst",      "-it",   "-chat", "-thinking",
+	                             "-base",      "-hf",        "-fp8",  "-awq",  "-gptq",
+	                             "-gptq-int4", "-gptq-int8", "-int4", "-int8", "-bf16",
+	                             "-fp16",      "-bnb-4bit",  "-4bit", "-8bit", "-dynamic",
+	                             "-w4a16",     "-w8a8",      "-gguf", "-v0.1", "-v0.2",
+	                             "-v0.3" };
+
+/* What some repositories of a model begin with, and others do not. */
+static const char *const makers[] = { "meta-", "nvidia-" };
+
+/* "-2507" and "-0528" are a year and a month, or a month and a day. */
+static size_t date_len(const char *text, size_t n)
 {
-	/* What names add to that of a backbone: how it was tuned, when, and how it is kept. */
-	static const char *const added[] = { "-instruct", "-it",        "-chat", "-thinking",
-		                             "-base",     "-hf",        "-fp8",  "-awq",
-		                             "-gptq",     "-gptq-int4", "-2507", "-v0.1",
-		                             "-v0.2",     "-v0.3" };
-	const char *slash = strrchr(model, '/');
-	size_t n;
+	return n > 5 && text[n - 5] == '-' && strspn(text + n - 4, "0123456789") == 4 ? 5 : 0;
+}
 
-	model = slash ? slash + 1 : model;
-	jt__copy_text(ret_group, size, model, strlen(model));
-	n = strlen(ret_group);
-	for (size_t i = 0; i < n; i++)
-		ret_group[i] = (char)tolower((unsigned char)ret_group[i]);
+static size_t added_len(const char *text, size_t n)
+{
 	for (size_t i = 0; i < JT_ARRAY_LEN(added); i++) {
 		size_t m = strlen(added[i]);
 
-		if (n > m && strcmp(ret_group + n - m, added[i]) == 0) {
-			ret_group[n -= m] = '\0';
-			i = (size_t)-1; /* there may be another before it */
-		}
+		if (n > m && strcmp(text + n - m, added[i]) == 0)
+			return m;
 	}
+	return date_len(text, n);
+}
+
+void jt__ask_group(const char *model, char *ret_group, size_t size)
+{
+	const char *slash = strrchr(model, '/');
+	size_t n, m;
+
+	model = slash ? slash + 1 : model;
+	for (size_t i = 0; i < JT_ARRAY_LEN(makers); i++) {
+		m = strlen(makers[i]);
+		if (strncasecmp(model, makers[i], m) == 0 && model[m])
+			model += m;
+	}
+	jt__copy_text(ret_group, size, model, strlen(model));
+	n = strlen(ret_group);
+	for (size_t i = 0; i < n; i++) {
+		char c = (char)tolower((unsigned char)ret_group[i]);
+
+		ret_group[i] = c == '_' || c == ':' || c == ' ' ? '-' : c;
+	}
+	while ((m = added_len(ret_group, n)))
+		ret_group[n -= m] = '\0';
 }
 
 /* ---- config.json ---- */
 
-static json_t *find(json_t *root, const char *key)
-{
-	json_t *v = json_object_get(json_object_get(root, "text_config"), key);
-
-	if (!v || json_is_null(v))
-		v = json_object_get(root, key);
-	return json_is_null(v) ? NULL : v;
-}
-
-static const char *text(json_t *root, const char *key)
-{
-	const char *s = json_string_value(find(root, key));
-
-	return s ? s : "";
-}
-
-static void drop(json_t *root, const char *key)
-{
-	json_object_del(json_object_get(root, "text_config"), key);
-	json_object_del(root, key);
-}
-
-/* -1: the quantisation is none that is known. */
-static int quantised(const json_t *q, enum jt_weights *ret)
-{
-	const char *method = json_string_value(json_object_get(q, "quant_method"));
-	bool eight = json_is_true(json_object_get(q, "load_in_8bit")) ||
-	             json_integer_value(json_object_get(q, "bits")) == 8;
-
-	if (!method)
-		return -1;
-	if (strcmp(method, "bitsandbytes") == 0)
-		*ret = eight ? JT_W_INT8 : JT_W_NF4;
-	else if (strcmp(method, "gptq") == 0 || strcmp(method, "awq") == 0)
-		*ret = eight ? JT_W_INT8 : *method == 'g' ? JT_W_GPTQ : JT_W_AWQ;
-	else if (strcmp(method, "fbgemm_fp8") == 0 || strcmp(method, "modelopt") == 0)
-		*ret = JT_W_FP8;
-	else
-		return jt__weights_parse(method, ret) < 0 ? -1 : 0;
-	return 0;
-}
-
-static int ask_weights(json_t *root, const char *where, enum jt_weights *ret, struct jt_error *err)
-{
-	json_t *q = find(root, "quantization_config");
-	const char *name = text(root, "torch_dtype");
-
-	if (!*name)
-		name = text(root, "dtype");
-	*ret = JT_W_BF16;
-	if (q && quantised(q, ret) < 0)
-		return jt__fail(err, JT_EINVAL, where,
-		                "'quantization_config': 'quant_method' \"%.32s\" is not known; say "
-		                "how weights are kept: --dtype",
-		                json_string_value(json_object_get(q, "quant_method")) ?: "");
-	if (!q && strncmp(name, "float8", 6) == 0)
-		*ret = JT_W_FP8;
-	else if (!q && *name && jt__weights_parse(name, ret) < 0)
-		return jt__fail(err, JT_EINVAL, where, "'torch_dtype' \"%.32s\" is not known",
-		                name);
-	return JT_OK;
-}
-
-static void take_arch(const struct jt_arch *a, struct jt_question *q)
-{
-	q->n_layers = a->n_layers;
-	q->hidden_size = a->hidden_size;
-	q->intermediate_size = a->intermediate_size;
-	q->n_heads = a->n_heads;
-	q->n_kv_heads = a->n_kv_heads;
-	q->head_dim = a->head_dim;
-	q->vocab_size = a->vocab_size;
-	q->ffn_mats = a->ffn_mats;
-	q->tie_embeddings = a->tie_embeddings;
-	if (a->n_experts) {
-		q->n_experts = a->n_experts;
-		q->experts_per_tok = a->experts_per_tok;
-		q->moe_intermediate_size = a->expert_size;
-		q->n_shared_experts = a->shared_size / (double)a->expert_size;
-		q->first_k_dense = a->n_dense_layers;
-	}
-	jt__copy_text(q->model, sizeof(q->model), a->name, strlen(a->name));
-	jt__ask_group(a->name, q->model_group, sizeof(q->model_group));
-}
-
-/* Attention of two kinds, which arch.c leaves to us: latent, and layers that see a window only. */
-static int ask_attention(json_t *root, const char *where, struct jt_question *q,
-                         struct jt_error *err)
-{
-	json_t *rank = find(root, "kv_lora_rank"), *window = find(root, "sliding_window");
-	json_t *use = find(root, "use_sliding_window");
-
-	if ((rank && !(json_number_value(rank) >= 1)) ||
-	    (window && json_is_number(window) && !(json_number_value(window) >= 0)))
-		return jt__fail(err, JT_EINVAL, where, "'%s' is not a number of at least 1",
-		                rank && !(json_number_value(rank) >= 1) ? "kv_lora_rank"
-		                                                        : "sliding_window");
-	q->kv_lora_rank = rank ? json_number_value(rank) : NAN;
-	q->sliding_window = NAN;
-	if (json_is_number(window) && !json_is_false(use))
-		q->sliding_window = json_number_value(window);
-	return JT_OK;
-}
-
-/* What is left of the file once our part is taken is read by arch.c. */
-static int ask_rest(json_t *root, const char *where, struct jt_question *q, struct jt_error *err)
-{
-	static const char *const ours[] = { "kv_lora_rank", "quantization_config", "torch_dtype",
-		                            "dtype" };
-	struct jt_error inner;
-	struct jt_arch arch;
-	char *rest;
-	int status;
-
-	for (size_t i = 0; i < JT_ARRAY_LEN(ours); i++)
-		drop(root, ours[i]);
-	rest = json_dumps(root, JSON_COMPACT);
-	if (!rest)
-		return jt__fail(err, JT_ENOMEM, where, "no memory to read it");
-	status = jt__arch_parse(rest, strlen(rest), &arch, &inner);
-	free(rest);
-	if (status < 0)
-		return jt__fail(err, status, where, "%s", inner.message);
-	take_arch(&arch, q);
-	return JT_OK;
-}
-
-/* A file may have layers that its other fields do not speak of. */
-static int check_layers(json_t *root, const char *where, struct jt_error *err)
-{
-	static const char *const without_attention[] = { "mamba_d_state", "ssm_cfg",
-		                                         "ssm_state_size", "state_size",
-		                                         "linear_num_key_heads" };
-	static const char *const some_mixtures[] = { "expert_layer_period",
-		                                     "interleave_moe_layer_step",
-		                                     "decoder_sparse_step", "moe_layer_freq" };
-
-	for (size_t i = 0; i < JT_ARRAY_LEN(without_attention); i++)
-		if (find(root, without_attention[i]))
-			return jt__fail(
-				err, JT_EINVAL, where,
-				"'%s': some layers are not attention, and the file does not say "
-				"how large they are; use --csv with params_total_b",
-				without_attention[i]);
-	for (size_t i = 0; i < JT_ARRAY_LEN(some_mixtures); i++)
-		if (json_number_value(find(root, some_mixtures[i])) > 1)
-			return jt__fail(
-				err, JT_EINVAL, where,
-				"'%s': mixtures in some layers only are not understood; use "
-				"--csv with params_total_b and params_active_b",
-				some_mixtures[i]);
-	return JT_OK;
-}
-
 int jt__ask_config(const char *json, size_t n, const char *where, struct jt_question *ret,
                    struct jt_error *err)
 {
-	struct jt_question q = *ret;
-	json_error_t je;
-	json_t *root = json_loadb(json, n, 0, &je);
-	int status;
+	int status = jt__arch_parse(json, n, where, &ret->arch, err);
 
-	if (!root)
-		return jt__fail(err, JT_EINVAL, where, "line %d: %s", je.line, je.text);
-	if (!json_is_object(root)) {
-		json_decref(root);
-		return jt__fail(err, JT_EINVAL, where, "not a JSON object");
-	}
-	status = check_layers(root, where, err);
-	if (status == JT_OK && q.weights == JT_N_WEIGHTS)
-		status = ask_weights(root, where, &q.weights, err);
 	if (status == JT_OK)
-		status = ask_attention(root, where, &q, err);
-	if (status == JT_OK)
-		status = ask_rest(root, where, &q, err);
-	if (status == JT_OK)
-		*ret = q;
-	json_decref(root);
+		jt__ask_group(ret->model, ret->model_group, sizeof(ret->model_group));
 	return status;
 }

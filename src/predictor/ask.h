@@ -13,14 +13,16 @@ int jt__ask_config(const char *json, size_t n, const char *where, struct jt_ques
                    struct jt_error *err);
 
 /*
- * One device of a type in the table (jt__gpus): by its name, by the driver's name, or by how the
- * name begins
- * ("H100"), which is the first such row. JT_ENOENT offers the nearest names.
+ * One device of a type in the table (jt__gpus): by its name, by the driver's, by how the name
+ * begins
+ * ("H100") or by parts of it ("a100 80gb", "4090"). Where several rows are meant, the first, unless
+ * no number tells types apart. JT_ENOENT offers the nearest names.
  */
 int jt__ask_gpu(const char *name, struct jt_question *ret, struct jt_error *err);
 void jt__ask_gpu_row(const struct jt_gpu *g, struct jt_question *ret);
 
-/* "Qwen/Qwen3-14B-Instruct-2507-FP8" -> "qwen3-14b": what models of one backbone share. */
+/* "Qwen/Qwen3-14B-Instruct-2507-FP8" -> "qwen3-14b", "Meta-Llama-3.1-8B" -> "llama-3.1-8b": what
+ * models of one backbone share. */
 void jt__ask_group(const char *model, char *ret_group, size_t size);
 
 #endif

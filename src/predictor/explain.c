@@ -4,7 +4,6 @@
 #include <string.h>
 #include "predictor/ask.h"
 #include "predictor/explain.h"
-#include "predictor/size.h"
 
 enum { /* places of features */
 #define FEATURE(name, value) AT_##name,
@@ -17,6 +16,16 @@ static bool begins(const char *text, const char *with)
 	return strncmp(text, with, strlen(with)) == 0;
 }
 
+static bool is_memory(const char *term)
+{
+	return begins(term, "e_weights") || begins(term, "e_kv");
+}
+
+static bool is_compute(const char *term)
+{
+	return begins(term, "e_compute") || begins(term, "e_prefill");
+}
+
 /* ---- shares ---- */
 
 /* By the names of features.def. What images and videos cost a request is spent before it decodes.
@@ -27,9 +36,9 @@ static void add_term(const char *name, double joules, struct jt_energy_shares *s
 	               strcmp(name, "e_video") == 0;
 
 	*(prefill ? &s->prefill : &s->decode) += joules;
-	if (begins(name, "e_weights") || begins(name, "e_kv"))
+	if (is_memory(name))
 		s->memory += joules;
-	else if (begins(name, "e_compute") || begins(name, "e_prefill"))
+	else if (is_compute(name))
 		s->compute += joules;
 	else
 		s->waiting += joules;
@@ -65,65 +74,79 @@ int jt__energy_shares(const struct jt_fitted *f, const double *features,
 /* ---- time ---- */
 
 /*
- * How much longer each of these takes than the data sheet says (features.def: a time is its joules
- * at TDP). Non-negative least squares on the logarithm of batch / throughput of the 1,115 rows
- * in data/predictor/energy_tidy.csv, with outliers damped as by Huber. Backbones that were left
- * out: median error 15 %, one in ten beyond 56 %.
+ * How much longer each of these takes than the data sheet says. Non-negative least squares on the
+ * logarithm of batch / throughput of the 1,115 rows in data/predictor/energy_tidy.csv, with
+ * outliers damped as by Huber; prefill takes at least as long as the peak allows. Backbones that
+ * were left out: median error 17 %, one in ten beyond 51 %.
  */
 /* clang-format off */
 static const struct {
 	uint32_t feature;
 	double by;
 } slower[] = {
-	{ AT_e_weights, 0.451 }, { AT_e_weights_eager, 0.543 },
-	{ AT_e_weights_mixture, 0.596 }, { AT_e_weights_fp8, 0.952 },
-	{ AT_e_weights_nf4, 23.6 }, { AT_e_kv, 0.957 }, { AT_e_compute, 1.92 },
-	{ AT_e_prefill_old, 2.44 }, { AT_e_prefill_eager, 5.66 }, { AT_e_layer, 16.3 },
-	{ AT_e_layer_old, 70.6 }, { AT_e_layer_eager, 64.5 }, { AT_e_layer_int8, 37.3 },
-	{ AT_e_step_eager, 1.42 }, { AT_e_sequence, 5.42 }, { AT_e_sequence_old, 36.7 },
-	{ AT_e_sequence_eager, 0.695 }, { AT_e_sequence_layer_mixture, 2.84 },
-	{ AT_e_replicas, 53.1 }, { AT_e_image, 3.85 }, { AT_e_video, 0.47 },
-	{ AT_e_video_step, 1.7 },
+	{ AT_e_weights, 0.564 }, { AT_e_weights_eager, 0.608 },
+	{ AT_e_weights_mixture, 0.526 }, { AT_e_weights_fp8, 0.492 },
+	{ AT_e_weights_nf4, 22.6 }, { AT_e_kv, 1.37 }, { AT_e_compute, 0.239 },
+	{ AT_e_compute_fp8, 1.7 }, { AT_e_prefill, 1 }, { AT_e_prefill_old, 2.98 },
+	{ AT_e_prefill_eager, 5.55 }, { AT_e_prefill_nf4, 1.8 }, { AT_e_layer, 15.1 },
+	{ AT_e_layer_old, 31.7 }, { AT_e_layer_eager, 64.3 }, { AT_e_layer_fp8_one, 21.5 },
+	{ AT_e_layer_int8, 37.4 }, { AT_e_layer_gpus_old, 56.7 }, { AT_e_step_eager, 1.26 },
+	{ AT_e_request, 1.63 }, { AT_e_sequence, 2.66 }, { AT_e_sequence_old, 39.5 },
+	{ AT_e_sequence_eager, 4.23 }, { AT_e_sequence_hybrid, 9.49 },
+	{ AT_e_sequence_layer_mixture, 3.03 }, { AT_e_messages, 2.17 },
+	{ AT_e_replicas, 16.1 }, { AT_e_sequence_replicas, 78 }, { AT_e_image, 3.93 },
+	{ AT_e_video, 0.352 }, { AT_e_video_step, 1.47 },
 };
 /* clang-format on */
+
+/* The watts at which features.def turns the seconds of a term into joules. */
+static double term_watts(const struct jt_question *q, const char *name)
+{
+	if (is_memory(name))
+		return q->n_gpu * q->gpu_bw_gbs * 1e9 * JT_TERM_J_PER_BYTE;
+	if (is_compute(name))
+		return q->n_gpu * q->gpu_tdp_w;
+	return jt__idle_w(q);
+}
 
 double jt__step_seconds(const struct jt_question *q, const double *features,
                         const struct jt_prediction *p)
 {
 	double batch = isnan(q->batch) ? q->max_num_seqs : q->batch;
-	double tdp_w = q->n_gpu * q->gpu_tdp_w, joules = 0;
+	double token_s = p->j_per_token / (q->n_gpu * q->gpu_tdp_w), sum = 0; /* at TDP */
 
-	for (size_t i = 0; i < JT_ARRAY_LEN(slower); i++)
-		joules += slower[i].by * features[slower[i].feature];
-	return JT_MAX(joules, p->j_per_token) * batch / tdp_w;
+	for (size_t i = 0; i < JT_ARRAY_LEN(slower); i++) {
+		uint32_t k = slower[i].feature;
+
+		sum += slower[i].by * features[k] / term_watts(q, jt__feature_names[k]);
+	}
+	return JT_MAX(sum, token_s) * batch;
 }
 
 double jt__memory_share(const struct jt_question *q)
 {
-	struct jt_size s = jt__size(q);
-
-	return s.params * s.bytes_per_param / (q->n_gpu * q->gpu_mem_gb * 1e9);
+	return jt__size(&q->arch).weight_bytes / (q->n_gpu * q->gpu_mem_gb * 1e9);
 }
 
 double jt__kv_share(const struct jt_question *q)
 {
-	struct jt_size s = jt__size(q);
-	double left = q->n_gpu * q->gpu_mem_gb * 1e9 - s.params * s.bytes_per_param;
+	struct jt_size s = jt__size(&q->arch);
+	double left = q->n_gpu * q->gpu_mem_gb * 1e9 - s.weight_bytes;
 
-	return q->batch * jt__size_kv_bytes(&s, q, q->in_tokens + q->out_tokens / 2) / left;
+	return q->batch * jt__size_kv_bytes(&s, q->in_tokens + q->out_tokens / 2) / left;
 }
 
 /* ---- what if ---- */
 
 static double scaled(double v, double by)
 {
-	return isnan(v) ? v : JT_MAX(1, v * by);
+	return v > 0 ? JT_MAX(1, v * by) : v;
 }
 
 /* What the dimensions alone say; NaN where they are not known. */
 static struct jt_size counted(const struct jt_question *q)
 {
-	struct jt_question bare = *q;
+	struct jt_arch bare = q->arch;
 
 	bare.params_total_b = bare.params_active_b = NAN;
 	return jt__size(&bare);
@@ -138,8 +161,13 @@ static bool resize(const struct jt_question *q, double depth, double width, stru
 
 	*ret = *q;
 	ret->n_layers = scaled(q->n_layers, depth);
-	if (ret->first_k_dense > ret->n_layers)
-		ret->first_k_dense = ret->n_layers;
+	ret->first_k_dense = scaled(q->first_k_dense, depth);
+	ret->n_attention_layers = scaled(q->n_attention_layers, depth);
+	ret->n_sliding_layers = scaled(q->n_sliding_layers, depth);
+	ret->n_ffn_layers = scaled(q->n_ffn_layers, depth);
+	ret->n_ssm_layers = scaled(q->n_ssm_layers, depth);
+	ret->ssm_params = q->ssm_params * width * width;
+	ret->ssm_state = q->ssm_state * width;
 	ret->hidden_size = scaled(q->hidden_size, width);
 	ret->intermediate_size = scaled(q->intermediate_size, width);
 	ret->moe_intermediate_size = scaled(q->moe_intermediate_size, width);
@@ -191,6 +219,7 @@ int jt__what_if(const struct jt_question *q, uint32_t *i, struct jt_question *re
 			is_one = vary_shape(q, *i, ret, &what);
 		} else if (dtype < JT_N_WEIGHTS) {
 			ret->weights = (enum jt_weights)dtype;
+			ret->bytes_per_param = 0;
 			what = jt__weights_name(ret->weights);
 			is_one = ret->weights != q->weights && ret->weights != JT_W_FP32 &&
 			         ret->weights != JT_W_FP16;

@@ -8,23 +8,24 @@
 #include <math.h>
 #include <stddef.h>
 #include <string.h>
-#include "predictor/realmath.h"
-#include "predictor/size.h"
+#include "model/realmath.h"
+#include "predictor/predictor.h"
 
 /* What a decode step is made of: seconds of all GPUs working together, flags 0 or 1. */
 struct step {
 	struct jt_size size;
 	double n_layers, kv_heads, n_experts, vocab_size;
-	double tdp_w; /* of all GPUs */
+	double tdp_w, idle_w; /* of all GPUs; the second with a model loaded and nothing to do */
 	double n_gpu, tp, dp, ep;
 	double batch, max_num_seqs, in_tokens, out_tokens, context;
 	double weight_bytes, touched_bytes, kv_bytes; /* the last two: a step */
 	double t_weights, t_kv, t_memory, t_compute;  /* a step */
 	double t_prefill;                             /* a request */
+	double weights_j, kv_j;                       /* an output token, at JT_TERM_J_PER_BYTE */
 	double memory_free, kv_fill;
 	double mixture, hybrid, latent, sliding, several, replicas;
 	double fp8, mxfp4, int8, nf4;
-	double vllm, newer, old, eager, image, video, in_known;
+	double vllm, newer, old, eager, image, video, text, in_known;
 };
 
 const char *const jt__feature_names[] = {
@@ -98,6 +99,7 @@ static void set_flags(const struct jt_question *q, struct step *s)
 	s->old = s->vllm - s->newer;
 	s->video = flag(q->is_multimodal_task && is_video);
 	s->image = flag(q->is_multimodal_task && !is_video);
+	s->text = flag(!q->is_multimodal_task);
 	s->in_known = flag(!isnan(q->in_tokens));
 }
 
@@ -119,27 +121,35 @@ static void set_times(const struct jt_question *q, struct step *s)
 	double memory = s->n_gpu * q->gpu_mem_gb * 1e9;
 	double tokens = JT_MAX(s->batch, 1);
 
-	s->weight_bytes = s->size.params * s->size.bytes_per_param;
+	s->weight_bytes = s->size.weight_bytes;
 	s->touched_bytes = jt__size_touched_bytes(&s->size, tokens);
-	s->kv_bytes = s->batch * jt__size_kv_bytes(&s->size, q, s->context);
+	s->kv_bytes = s->batch * jt__size_kv_bytes(&s->size, s->context);
 	s->t_weights = s->touched_bytes / bandwidth;
 	s->t_kv = s->kv_bytes / bandwidth;
 	s->t_memory = s->t_weights + s->t_kv;
+	s->weights_j = JT_TERM_J_PER_BYTE * s->touched_bytes / s->batch;
+	s->kv_j = JT_TERM_J_PER_BYTE * s->kv_bytes / s->batch;
 	s->t_compute = 2 * s->size.matmul_params * s->batch / flops;
-	/* Causal attention: 4 × size FLOPs for each pair, of which there are in² / 2. */
-	s->t_prefill = s->in_tokens *
-	               (2 * s->size.matmul_params +
-	                2 * s->n_layers * s->size.attention_size * s->in_tokens) /
-	               flops;
+	/* Causal attention: of pairs there are in² / 2. */
+	s->t_prefill =
+		s->in_tokens *
+		(2 * s->size.matmul_params + jt__size_pair_flops(&s->size) / 2 * s->in_tokens) /
+		flops;
 	s->memory_free = JT_MAX(0.02, 1 - s->weight_bytes / memory);
 	/* 0.9: what vLLM takes of the memory if it is not told. */
 	s->kv_fill = s->kv_bytes / JT_MAX(0.9 * memory - s->weight_bytes, 0.02 * memory);
+}
+
+double jt__idle_w(const struct jt_question *q)
+{
+	return q->n_gpu * or_else(q->gpu_idle_w, JT_IDLE_SHARE * q->gpu_tdp_w);
 }
 
 static void set_load(const struct jt_question *q, struct step *s)
 {
 	s->n_gpu = q->n_gpu;
 	s->tdp_w = q->n_gpu * q->gpu_tdp_w;
+	s->idle_w = jt__idle_w(q);
 	s->tp = or_else(q->tp, 1);
 	s->dp = or_else(q->dp, 1);
 	s->ep = or_else(q->ep, 1);
@@ -152,7 +162,7 @@ static void set_load(const struct jt_question *q, struct step *s)
 
 static void take_apart(const struct jt_question *q, struct step *s)
 {
-	s->size = jt__size(q);
+	s->size = jt__size(&q->arch);
 	s->n_layers = s->size.n_layers;
 	s->kv_heads = or_else(q->n_kv_heads, 8);
 	s->n_experts = or_else(q->n_experts, 0);
@@ -171,6 +181,11 @@ void jt__features(const struct jt_question *q, double ret_features[JT_MAX_FEATUR
 #define FEATURE(name, value) *f++ = (value);
 #include "predictor/features.def"
 #undef FEATURE
+}
+
+const char *jt__question_engine(const struct jt_question *q)
+{
+	return q->is_eager ? "transformers" : q->is_vllm_new ? "vllm" : "vllm-old";
 }
 
 /* ---- what may be asked ---- */
@@ -199,7 +214,17 @@ static const struct {
 	LIMIT(n_shared_experts, 0, 1e4, false),
 	LIMIT(first_k_dense, 0, 10000, false),
 	LIMIT(kv_lora_rank, 0, 1e6, false),
+	LIMIT(q_lora_rank, 0, 1e6, false),
+	LIMIT(qk_nope_head_dim, 0, 1e5, false),
+	LIMIT(qk_rope_head_dim, 0, 1e5, false),
+	LIMIT(v_head_dim, 0, 1e5, false),
 	LIMIT(sliding_window, 0, 1e9, false),
+	LIMIT(n_sliding_layers, 0, 10000, false),
+	LIMIT(n_attention_layers, 0, 10000, false),
+	LIMIT(n_ffn_layers, 0, 10000, false),
+	LIMIT(n_ssm_layers, 0, 10000, false),
+	LIMIT(ssm_params, 0, 1e12, false),
+	LIMIT(ssm_state, 0, 1e12, false),
 	LIMIT(ffn_mats, 1, 10, false),
 	LIMIT(params_total_b, 1e-6, 1e6, false),
 	LIMIT(params_active_b, 1e-6, 1e6, false),
@@ -209,6 +234,7 @@ static const struct {
 	LIMIT(gpu_bf16_tflops, 0.1, 1e6, true),
 	LIMIT(gpu_fp8_tflops, 0.1, 1e6, false),
 	LIMIT(gpu_tdp_w, 1, 1e5, true),
+	LIMIT(gpu_idle_w, 0.1, 1e5, false),
 	LIMIT(n_gpu, 1, 1e5, true),
 	LIMIT(tp, 1, 1e5, false),
 	LIMIT(pp, 1, 1e5, false),
@@ -273,7 +299,7 @@ int jt__question_check(const struct jt_question *q, struct jt_error *err)
 		return jt__fail(err, JT_EINVAL, "predict",
 		                "'params_active_b' (%g) is more than 'params_total_b' (%g)",
 		                q->params_active_b, q->params_total_b);
-	if (isnan(jt__size(q).params))
+	if (isnan(jt__size(&q->arch).params))
 		return jt__fail(err, JT_EINVAL, "predict",
 		                "neither '%s' nor 'params_total_b' is known", missing_dim(q));
 	return JT_OK;

@@ -9,7 +9,7 @@
 #include <string.h>
 #include "predictor/fitted.h"
 #include "predictor/parts.h"
-#include "predictor/realmath.h"
+#include "model/realmath.h"
 
 /* A row as all but the trees want it: as it is, and standardised. */
 struct row {
@@ -51,23 +51,8 @@ static double linear(const struct jt_fitted *f, const struct jt_part *p, const s
 	return sum;
 }
 
-/* Notes the nearest support row if no kernel before has. */
-static double kernel(const struct jt_fitted *f, const struct jt_part *p, const struct row *r,
-                     struct jt_prediction *out)
-{
-	float squared;
-	uint32_t nearest;
-	double v = jt__kernel_part(f, p, r->z, &squared, &nearest);
-
-	if (out->nearest < 0) {
-		out->nearest = (int32_t)nearest;
-		out->distance = __builtin_sqrt(squared);
-	}
-	return v;
-}
-
-/* All parts but trees. */
-static void add_smooth(const struct jt_fitted *f, const struct row *r, struct jt_prediction *out)
+/* All parts but trees and kernels. */
+static void add_simple(const struct jt_fitted *f, const struct row *r, struct jt_prediction *out)
 {
 	for (uint32_t i = 0; i < f->n_parts; i++) {
 		const struct jt_part *p = &f->parts[i];
@@ -76,8 +61,31 @@ static void add_smooth(const struct jt_fitted *f, const struct row *r, struct jt
 			out->parts[i] = p->weight * log_of_sum(f, p, r);
 		else if (p->kind == JT_PART_LINEAR)
 			out->parts[i] = p->weight * linear(f, p, r);
-		else if (p->kind == JT_PART_KERNEL)
-			out->parts[i] = p->weight * kernel(f, p, r, out);
+	}
+}
+
+/* Of @n rows; notes the nearest support row of the first kernel. */
+static void add_kernels(const struct jt_fitted *f, const struct row *rows, uint32_t n,
+                        struct jt_prediction *out)
+{
+	const double *z[JT_AT_ONCE];
+	struct jt_kernel_sum sums[JT_AT_ONCE];
+
+	for (uint32_t k = 0; k < n; k++)
+		z[k] = rows[k].z;
+	for (uint32_t i = 0; i < f->n_parts; i++) {
+		const struct jt_part *p = &f->parts[i];
+
+		if (p->kind != JT_PART_KERNEL)
+			continue;
+		JT_WIDEST(jt__kernel_part)(f, p, z, n, sums);
+		for (uint32_t k = 0; k < n; k++) {
+			out[k].parts[i] = p->weight * sums[k].sum;
+			if (out[k].nearest >= 0)
+				continue;
+			out[k].nearest = (int32_t)sums[k].nearest;
+			out[k].distance = __builtin_sqrt(sums[k].squared);
+		}
 	}
 }
 
@@ -99,8 +107,8 @@ static void check_ranges(const struct jt_fitted *f, const struct row *r, struct 
 		out->outside |= JT_OUTSIDE_FAR;
 }
 
-/* Rows up to the first that cannot be read. */
-static int begin(const struct jt_fitted *f, size_t n, const double *features, size_t stride,
+/* @n rows more, up to the first that cannot be read. */
+static int begin(const struct jt_fitted *f, uint32_t n, const double *features, size_t stride,
                  struct jt_block *b, struct jt_prediction *out)
 {
 	const struct jt_prediction blank = { .factor = 1,
@@ -109,18 +117,23 @@ static int begin(const struct jt_fitted *f, size_t n, const double *features, si
 		                             .nearest = -1,
 		                             .group = -1,
 		                             .range_feature = -1 };
+	struct row rows[JT_AT_ONCE];
+	uint32_t k;
+	int status = JT_OK;
 
-	for (b->n = 0; b->n < n; b->n++) {
-		struct row r;
-
-		out[b->n] = blank;
-		if (prepare(f, features + b->n * stride, &r))
-			return JT_EINVAL;
-		jt__block_row(b, b->n, f->n_features, r.x);
-		add_smooth(f, &r, &out[b->n]);
-		check_ranges(f, &r, &out[b->n]);
+	for (k = 0; k < n; k++) {
+		out[k] = blank;
+		status = prepare(f, features + k * stride, &rows[k]);
+		if (status)
+			break;
+		jt__block_row(b, b->n + k, f->n_features, rows[k].x);
+		add_simple(f, &rows[k], &out[k]);
 	}
-	return JT_OK;
+	b->n += k;
+	add_kernels(f, rows, k, out);
+	while (k-- > 0)
+		check_ranges(f, &rows[k], &out[k]);
+	return status;
 }
 
 static void add_trees(const struct jt_fitted *f, struct jt_block *b, struct jt_prediction *out)
@@ -130,7 +143,7 @@ static void add_trees(const struct jt_fitted *f, struct jt_block *b, struct jt_p
 
 		if (p->kind != JT_PART_TREES)
 			continue;
-		jt__trees_part(f, p, b);
+		JT_WIDEST(jt__trees_part)(f, p, b);
 		for (uint32_t k = 0; k < b->n; k++)
 			out[k].parts[i] = p->weight * b->sums[k];
 	}
@@ -151,25 +164,35 @@ static int finish(const struct jt_fitted *f, struct jt_prediction *p)
 	return jt__fitted_joules(p);
 }
 
+/* A block of rows, up to the first that fails. */
+static int predict_block(const struct jt_fitted *f, size_t n, const double *features, size_t stride,
+                         struct jt_prediction *ret)
+{
+	struct jt_block b;
+	int unread = JT_OK;
+
+	for (b.n = 0; !unread && b.n < n;)
+		unread = begin(f, JT_MIN(n - b.n, JT_AT_ONCE), features + b.n * stride, stride, &b,
+		               ret + b.n);
+	add_trees(f, &b, ret);
+	for (uint32_t k = 0; k < b.n; k++) {
+		int status = finish(f, &ret[k]);
+
+		if (status)
+			return status;
+	}
+	return unread;
+}
+
 int jt__fitted_predict_batch(const struct jt_fitted *f, size_t n, const double *features,
                              size_t stride, struct jt_prediction *ret)
 {
-	struct jt_block b;
+	int status = JT_OK;
 
-	for (size_t i = 0; i < n; i += JT_BLOCK, features += JT_BLOCK * stride, ret += JT_BLOCK) {
-		int unread = begin(f, JT_MIN(n - i, JT_BLOCK), features, stride, &b, ret);
-
-		add_trees(f, &b, ret);
-		for (uint32_t k = 0; k < b.n; k++) {
-			int status = finish(f, &ret[k]);
-
-			if (status)
-				return status;
-		}
-		if (unread)
-			return unread;
-	}
-	return JT_OK;
+	for (size_t i = 0; !status && i < n; i += JT_BLOCK)
+		status = predict_block(f, JT_MIN(n - i, JT_BLOCK), features + i * stride, stride,
+		                       ret + i);
+	return status;
 }
 
 int jt__fitted_predict(const struct jt_fitted *f, const double *features, struct jt_prediction *ret)

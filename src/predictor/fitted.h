@@ -77,13 +77,14 @@ struct jt_interval_group {
 	uint32_t rows;
 	/* -1: any; weights: enum jt_weights */
 	int32_t weights, mixture, known_model, known_gpu, recalibrated;
-	uint32_t padding;
+	uint32_t factor_rows; /* the factor comes of at least so many; 0: or there is none */
 };
 
 /* What the meter has taught about a model on a GPU. */
 struct jt_factor {
 	uint32_t model, gpu; /* texts */
 	double factor;
+	double half_width; /* the interval is at least as wide: how far off it left its own rows */
 	uint32_t rows, padding;
 };
 
@@ -107,9 +108,10 @@ struct jt_fitted {
 	double coverage, half_width; /* the interval where no group says otherwise */
 	struct jt_span_at groups, factors, scores;
 	struct jt_span_at gpus, model_groups; /* uint32_t: texts that were in the data */
-	uint32_t weights;                     /* bits of enum jt_weights that were in the data */
-	uint32_t rows;                        /* of the data */
-	uint32_t data_sha256, date, note;     /* texts */
+	struct jt_span_at runs; /* uint32_t: "ENGINE on GPU", the same; none: every engine was */
+	uint32_t weights;       /* bits of enum jt_weights that were in the data */
+	uint32_t rows;          /* of the data */
+	uint32_t data_sha256, date, note; /* texts */
 	uint32_t padding;
 };
 
@@ -119,6 +121,7 @@ enum jt_outside {
 	JT_OUTSIDE_FAR = 2,     /* each is within, but nothing like all of them together is in it */
 	JT_OUTSIDE_GPU = 4,     /* no row was measured on this GPU */
 	JT_OUTSIDE_WEIGHTS = 8, /* no row had weights kept so */
+	JT_OUTSIDE_ENGINE = 16, /* no row was measured on this GPU under such an engine */
 };
 
 struct jt_prediction {

@@ -222,6 +222,7 @@ static int check_groups(const struct check *c)
 			return bad(c, "group of the interval");
 	for (uint32_t i = 0; i < f->factors.n; i++)
 		if (!is_finite(factors[i].factor) || !(factors[i].factor > 0) ||
+		    !is_finite(factors[i].half_width) || !(factors[i].half_width >= 0) ||
 		    !is_text(f, factors[i].model) || !is_text(f, factors[i].gpu))
 			return bad(c, "factor");
 	for (uint32_t i = 0; i < f->scores.n; i++)
@@ -245,7 +246,8 @@ static int check_head(const struct check *c, size_t n)
 		return bad(c, "number of parts");
 	if (!is_finite(f->half_width) || !(f->half_width >= 0) || f->reach != f->reach ||
 	    !are_texts(f, f->gpus, JT_MAX_KNOWN) || !are_texts(f, f->model_groups, JT_MAX_KNOWN) ||
-	    !is_text(f, f->data_sha256) || !is_text(f, f->date) || !is_text(f, f->note))
+	    !are_texts(f, f->runs, JT_MAX_KNOWN) || !is_text(f, f->data_sha256) ||
+	    !is_text(f, f->date) || !is_text(f, f->note))
 		return bad(c, "head");
 	return JT_OK;
 }

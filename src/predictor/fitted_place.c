@@ -24,8 +24,28 @@ static bool is_in(const struct jt_fitted *f, struct jt_span_at list, const char 
 	return false;
 }
 
-static void find_factor(const struct jt_fitted *f, const struct jt_question *q,
-                        struct jt_prediction *p)
+/* @text is @engine, " on ", @gpu. */
+static bool is_run(const char *text, const char *engine, const char *gpu)
+{
+	size_t n = strlen(engine);
+
+	return strncmp(text, engine, n) == 0 && strncmp(text + n, " on ", 4) == 0 &&
+	       strcmp(text + n + 4, gpu) == 0;
+}
+
+static bool knows_run(const struct jt_fitted *f, const struct jt_question *q)
+{
+	const uint32_t *runs = jt__fitted_at(f, f->runs.at);
+
+	for (uint32_t i = 0; i < f->runs.n; i++)
+		if (is_run(jt__fitted_text(f, runs[i]), jt__question_engine(q), q->gpu))
+			return true;
+	return f->runs.n == 0;
+}
+
+/* Returns what the interval is at least. */
+static double find_factor(const struct jt_fitted *f, const struct jt_question *q,
+                          struct jt_prediction *p)
 {
 	const struct jt_factor *factors = jt__fitted_at(f, f->factors.at);
 
@@ -35,8 +55,9 @@ static void find_factor(const struct jt_fitted *f, const struct jt_question *q,
 			continue;
 		p->factor = factors[i].factor;
 		p->factor_rows = factors[i].rows;
-		return;
+		return factors[i].half_width;
 	}
+	return 0;
 }
 
 /* @wanted: -1 for any. */
@@ -50,12 +71,12 @@ static void find_group(const struct jt_fitted *f, const struct jt_question *q,
 {
 	const struct jt_interval_group *g = jt__fitted_at(f, f->groups.at);
 	bool known_model = is_in(f, f->model_groups, q->model_group);
-	bool known_gpu = is_in(f, f->gpus, q->gpu);
+	bool known_gpu = is_in(f, f->gpus, q->gpu) && knows_run(f, q);
 
 	for (uint32_t i = 0; i < f->groups.n; i++, g++) {
 		if (!fits(g->weights, (int32_t)q->weights) || !fits(g->mixture, q->n_experts > 1) ||
 		    !fits(g->known_model, known_model) || !fits(g->known_gpu, known_gpu) ||
-		    !fits(g->recalibrated, p->factor_rows > 0) ||
+		    !fits(g->recalibrated, p->factor_rows > 0) || p->factor_rows < g->factor_rows ||
 		    (g->min_distance >= 0 && !(p->distance >= g->min_distance)) ||
 		    (g->gpu && strcmp(jt__fitted_text(f, g->gpu), q->gpu) != 0))
 			continue;
@@ -76,10 +97,15 @@ static bool knows_weights(const struct jt_fitted *f, const struct jt_question *q
 int jt__fitted_place(const struct jt_fitted *f, const struct jt_question *q,
                      struct jt_prediction *p)
 {
-	find_factor(f, q, p);
+	double least = find_factor(f, q, p);
+
 	find_group(f, q, p);
+	if (p->half_width < least)
+		p->half_width = least;
 	if (!is_in(f, f->gpus, q->gpu))
 		p->outside |= JT_OUTSIDE_GPU;
+	else if (!knows_run(f, q))
+		p->outside |= JT_OUTSIDE_ENGINE;
 	if (!knows_weights(f, q))
 		p->outside |= JT_OUTSIDE_WEIGHTS;
 	return jt__fitted_joules(p);
@@ -154,6 +180,12 @@ void jt__fitted_reason(const struct jt_fitted *f, const struct jt_question *q,
 		say(&w, *q->gpu ? "nothing was measured on GPU '" : "the GPU's name is not given");
 		say(&w, q->gpu);
 		say(&w, *q->gpu ? "'" : "");
+	}
+	if (p->outside & JT_OUTSIDE_ENGINE) {
+		say(&w, "on GPU '");
+		say(&w, q->gpu);
+		say(&w, "' nothing was measured under ");
+		say(&w, q->is_eager ? "transformers" : q->is_vllm_new ? "vLLM" : "an old vLLM");
 	}
 	if (p->outside & JT_OUTSIDE_WEIGHTS) {
 		const char *name = jt__weights_name(q->weights);

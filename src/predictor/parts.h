@@ -29,8 +29,29 @@ void jt__tree_leaves(const struct jt_tree *t, const struct jt_tree_node *nodes,
 /* b->sums of its rows: from the base on, tree by tree, in float: as libxgboost adds, to the bit. */
 void jt__trees_part(const struct jt_fitted *f, const struct jt_part *p, struct jt_block *b);
 
-/* @z: standardised features. Also which support row is nearest, and how far. */
-double jt__kernel_part(const struct jt_fitted *f, const struct jt_part *p, const double *z,
-                       float *ret_squared, uint32_t *ret_nearest);
+/* Rows that a kernel is asked about together. WebAssembly asks about one, and has to be small. */
+#ifdef __wasm__
+#define JT_AT_ONCE 1
+#else
+#define JT_AT_ONCE 8
+#endif
+struct jt_kernel_sum {
+	double sum;
+	float squared; /* how far the nearest support row is, in lengths */
+	uint32_t nearest;
+};
+/* Of @n rows, JT_AT_ONCE at most; @z: standardised features of each. */
+void jt__kernel_part(const struct jt_fitted *f, const struct jt_part *p, const double *const *z,
+                     uint32_t n, struct jt_kernel_sum *ret);
+
+/* The same with wider registers, where there are any: see lanes.h. */
+#ifdef __x86_64__
+void jt__trees_part_wide(const struct jt_fitted *f, const struct jt_part *p, struct jt_block *b);
+void jt__kernel_part_wide(const struct jt_fitted *f, const struct jt_part *p,
+                          const double *const *z, uint32_t n, struct jt_kernel_sum *ret);
+#define JT_WIDEST(name) (__builtin_cpu_supports("avx2") ? name##_wide : name)
+#else
+#define JT_WIDEST(name) name
+#endif
 
 #endif

@@ -8,31 +8,17 @@
  */
 #include "model/model.h"
 
-enum jt_weights { /* how weights are kept */
-	          JT_W_BF16,
-	          JT_W_FP16,
-	          JT_W_FP32,
-	          JT_W_FP8,
-	          JT_W_MXFP4,
-	          JT_W_INT8,
-	          JT_W_NF4,
-	          JT_W_AWQ,
-	          JT_W_GPTQ,
-	          JT_N_WEIGHTS
-};
-
 /* What is asked. NaN: not known; what must be known says jt__question_check(). */
 struct jt_question {
-	/* The transformer, named as in a Hugging Face config.json. */
-	double n_layers, hidden_size, intermediate_size, n_heads, n_kv_heads, head_dim, vocab_size;
-	double n_experts, experts_per_tok, moe_intermediate_size, n_shared_experts, first_k_dense;
-	double kv_lora_rank, sliding_window, ffn_mats, tie_embeddings;
-	double params_total_b, params_active_b; /* published; used where dimensions are missing */
-	double kv_elems_per_token;              /* published or computed */
-	bool is_hybrid;                         /* some layers are not attention */
-	enum jt_weights weights;
+	union { /* the transformer; its fields are the question's own */
+		struct jt_arch arch;
+		struct {
+			JT_ARCH_FIELDS
+		};
+	};
 	/* The hardware, of one device, and how many. */
 	double gpu_mem_gb, gpu_bw_gbs, gpu_bf16_tflops, gpu_fp8_tflops, gpu_tdp_w;
+	double gpu_idle_w; /* a model loaded, nothing to do; NaN: JT_IDLE_SHARE of the TDP */
 	double n_gpu, tp, pp, dp, ep;
 	/* The load. */
 	double batch; /* requests running at once, mean */
@@ -42,8 +28,7 @@ struct jt_question {
 	bool is_vllm_new; /* vLLM 0.9 and later; else an older one or transformers, see is_eager */
 	bool is_eager;    /* Hugging Face transformers */
 	bool is_multimodal_task;
-	char gpu[48], task[48], model[96], model_group[96], source[48],
-		engine[48]; /* for groups, reasons */
+	char gpu[48], task[48], model_group[96], source[48], engine[48]; /* for groups, reasons */
 };
 
 /* What a feature vector holds: names and meanings in features.c, in this order in every model file.
@@ -54,5 +39,13 @@ uint32_t jt__n_features(void);
 /* JT_EINVAL names what is missing or absurd and fills *err. */
 int jt__question_check(const struct jt_question *q, struct jt_error *err);
 void jt__features(const struct jt_question *q, double ret_features[JT_MAX_FEATURES]);
+
+/* The unit of the energy terms that stand for bytes; no claim. */
+#define JT_TERM_J_PER_BYTE 1e-10
+/* What all GPUs draw with a model loaded and nothing to do, W. */
+double jt__idle_w(const struct jt_question *q);
+
+/* "transformers", "vllm-old" or "vllm": what kinds of engine the features tell apart. */
+const char *jt__question_engine(const struct jt_question *q);
 
 #endif

@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include "predictor/ask.h"
 #include "predictor/question.h"
 
 /* clang-format off */
@@ -27,7 +28,7 @@ static const struct {
 	NUMBER("kv_elems_per_token", kv_elems_per_token),
 	NUMBER("gpu_mem_gb", gpu_mem_gb), NUMBER("gpu_bw_gbs", gpu_bw_gbs),
 	NUMBER("gpu_bf16_tflops", gpu_bf16_tflops), NUMBER("gpu_fp8_tflops", gpu_fp8_tflops),
-	NUMBER("gpu_tdp_w", gpu_tdp_w),
+	NUMBER("gpu_tdp_w", gpu_tdp_w), NUMBER("gpu_idle_w", gpu_idle_w),
 	NUMBER("n_gpu", n_gpu), NUMBER("tp", tp), NUMBER("pp", pp), NUMBER("dp", dp), NUMBER("ep", ep),
 	NUMBER("batch_avg", batch), NUMBER("max_num_seqs", max_num_seqs),
 	NUMBER("in_tokens_mean", in_tokens), NUMBER("out_tokens_mean", out_tokens),
@@ -52,7 +53,7 @@ void jt__question_columns(const struct jt_sheet *s, struct jt_question_columns *
 
 void jt__question_blank(struct jt_question *ret)
 {
-	*ret = (struct jt_question){ .is_vllm_new = true };
+	*ret = (struct jt_question){ .q_lora_rank = NAN, .is_vllm_new = true };
 	for (size_t i = 0; i < JT_ARRAY_LEN(columns); i++) {
 		double unknown = NAN;
 
@@ -60,28 +61,6 @@ void jt__question_blank(struct jt_question *ret)
 			memcpy((char *)ret + columns[i].at, &unknown, sizeof(unknown));
 	}
 	ret->n_gpu = ret->tp = ret->pp = ret->dp = ret->ep = 1;
-}
-
-int jt__weights_parse(const char *name, enum jt_weights *ret)
-{
-	static const struct {
-		const char *name;
-		enum jt_weights weights;
-	} names[] = {
-		{ "bfloat16", JT_W_BF16 }, { "bf16", JT_W_BF16 }, { "float16", JT_W_FP16 },
-		{ "fp16", JT_W_FP16 },     { "half", JT_W_FP16 }, { "float32", JT_W_FP32 },
-		{ "fp32", JT_W_FP32 },     { "fp8", JT_W_FP8 },   { "mxfp4", JT_W_MXFP4 },
-		{ "int8", JT_W_INT8 },     { "nf4", JT_W_NF4 },   { "awq", JT_W_AWQ },
-		{ "gptq", JT_W_GPTQ },
-	};
-
-	for (size_t i = 0; i < JT_ARRAY_LEN(names); i++) {
-		if (strcmp(name, names[i].name) == 0) {
-			*ret = names[i].weights;
-			return JT_OK;
-		}
-	}
-	return JT_EINVAL;
 }
 
 /* The quantisation, of which awq and gptq alone say more than the dtype; others are passed over. */
@@ -129,6 +108,24 @@ static int read_family(const struct jt_sheet *s, int column, struct jt_question 
 		return jt__sheet_fail(s, "'arch_family' must be dense, moe or hybrid, not '%.40s'",
 		                      text);
 	return JT_OK;
+}
+
+void jt__question_know_gpu(struct jt_question *q)
+{
+	const struct jt_gpu *g = jt__gpu_find(q->gpu);
+	struct jt_question of;
+
+	if (!g)
+		return;
+	jt__ask_gpu_row(g, &of);
+#define FILL(field) q->field = isnan(q->field) ? of.field : q->field
+	FILL(gpu_mem_gb);
+	FILL(gpu_bw_gbs);
+	FILL(gpu_bf16_tflops);
+	FILL(gpu_fp8_tflops);
+	FILL(gpu_tdp_w);
+	FILL(gpu_idle_w);
+#undef FILL
 }
 
 /* vLLM wrote a new engine between 0.6 and 0.9; a name without a version is a new one. */
@@ -216,6 +213,7 @@ int jt__question_read(const struct jt_sheet *s, const struct jt_question_columns
 		if (status)
 			return status;
 	}
+	jt__question_know_gpu(&q);
 	know_engine(&q);
 	know_task(&q);
 	if (isnan(q.params_total_b) && isnan(q.n_layers))

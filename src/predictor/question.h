@@ -24,10 +24,10 @@ void jt__question_columns(const struct jt_sheet *s, struct jt_question_columns *
 int jt__question_read(const struct jt_sheet *s, const struct jt_question_columns *c,
                       struct jt_question *ret);
 
+/* What is not known of the GPU, from the table of types, where q->gpu is in it. */
+void jt__question_know_gpu(struct jt_question *q);
+
 /* A question of which nothing is known: numbers NaN, texts "", one GPU, no parallelism. */
 void jt__question_blank(struct jt_question *ret);
-
-/* "bfloat16", "bf16", "fp8" …: JT_EINVAL, and *ret untouched, for any other. */
-int jt__weights_parse(const char *name, enum jt_weights *ret);
 
 #endif

@@ -5,21 +5,12 @@
  * each has a bit, and a split that sends a row to the right takes the bits of all leaves to its
  * left away; the lowest bit that is left is the row's leaf.
  */
-#include <math.h>
 #include <string.h>
-#include "predictor/parts.h"
+#include "predictor/lanes.h"
 
-#define FEW 4   /* rows that are cheaper to walk */
-#define STEP 32 /* rows at a time: eight registers of lanes */
-
-#ifdef __clang__
-#define UNROLL _Pragma("unroll")
-#else
-#define UNROLL _Pragma("GCC unroll 8")
-#endif
-
-typedef float lanes __attribute__((vector_size(16)));
-typedef int32_t masks __attribute__((vector_size(16)));
+#define FEW 4 /* rows that are cheaper to walk */
+#define REGISTERS 8
+#define STEP (REGISTERS * JT_WIDTH) /* rows at a time */
 
 struct split {
 	float value;
@@ -34,17 +25,6 @@ struct plan {
 	float leaves[JT_LANE_LEAVES];
 };
 
-void jt__block_row(struct jt_block *b, uint32_t k, uint32_t n_features, const double *x)
-{
-	for (uint32_t i = 0; i < n_features; i++) {
-		float v = (float)x[i];
-
-		b->columns[i][k] = isnan(v) ? INFINITY : v;
-		b->columns[128 + i][k] = isnan(v) ? -INFINITY : v;
-	}
-	b->columns[JT_LEAF_FEATURE][k] = -INFINITY;
-}
-
 /* Steps are arithmetic and not guesses, so that the processor is at several trees at a time. */
 static float walk(const struct jt_tree_node *nodes, uint32_t depth, const struct jt_block *b,
                   uint32_t k)
@@ -57,32 +37,6 @@ static float walk(const struct jt_tree_node *nodes, uint32_t depth, const struct
 		at = (link >> 8) + !(b->columns[link & 255][k] < nodes[at].value);
 	}
 	return nodes[at].value;
-}
-
-void jt__tree_leaves(const struct jt_tree *t, const struct jt_tree_node *nodes,
-                     uint32_t *ret_leaves)
-{
-	uint32_t n[2 * JT_LANE_LEAVES], first[2 * JT_LANE_LEAVES] = { 0 };
-
-	if (t->n_nodes >= 2 * JT_LANE_LEAVES) {
-		memset(ret_leaves, 0, t->n_nodes * sizeof(*ret_leaves));
-		return;
-	}
-	for (uint32_t i = t->n_nodes; i-- > 0;) {
-		uint32_t left = nodes[i].link >> 8;
-
-		n[i] = left == i ? 1 : n[left] + n[left + 1];
-	}
-	for (uint32_t i = 0; i < t->n_nodes; i++) {
-		uint32_t left = nodes[i].link >> 8;
-
-		ret_leaves[i] = first[i];
-		if (left == i)
-			continue;
-		first[left] = first[i];
-		first[left + 1] = first[i] + n[left];
-		ret_leaves[i] = ~(((UINT32_C(1) << n[left]) - 1) << first[i]);
-	}
 }
 
 static void make_plan(const struct jt_tree *t, const struct jt_tree_node *nodes,
@@ -107,27 +61,25 @@ static void make_plan(const struct jt_tree *t, const struct jt_tree_node *nodes,
 /* STEP rows from @k on. */
 static void add_leaves(const struct plan *p, uint32_t k, float *sums)
 {
-	masks left[STEP / 4];
-	uint32_t bits[STEP];
+	masks left[REGISTERS];
 
 	memset(left, 0xff, sizeof(left));
 	for (uint32_t i = 0; i < p->n_splits; i++) {
 		const struct split *s = &p->splits[i];
 		const float *x = s->column + k;
-		lanes value = { s->value, s->value, s->value, s->value };
-		masks keep = { s->keep, s->keep, s->keep, s->keep };
+		lanes value = all(s->value);
+		masks keep = JT_ALL(s->keep);
 
 		UNROLL
-		for (uint32_t j = 0; j < STEP / 4; j++) {
-			lanes v;
-
-			memcpy(&v, x + 4 * j, sizeof(v));
-			left[j] &= (v < value) | keep;
-		}
+		for (uint32_t j = 0; j < REGISTERS; j++)
+			left[j] &= (load(x + JT_WIDTH * j) < value) | keep;
 	}
-	memcpy(bits, left, sizeof(bits));
-	for (uint32_t i = 0; i < STEP; i++)
-		sums[k + i] += p->leaves[__builtin_ctz(bits[i])];
+	UNROLL
+	for (uint32_t j = 0; j < REGISTERS; j++) {
+		float *sum = sums + k + JT_WIDTH * j;
+
+		store(sum, load(sum) + pick(p->leaves, left[j]));
+	}
 }
 
 /* So that the last step in lanes has all its rows. */
@@ -139,12 +91,12 @@ static void pad(const struct jt_fitted *f, struct jt_block *b)
 		jt__block_row(b, k, f->n_features, zeros);
 }
 
-void jt__trees_part(const struct jt_fitted *f, const struct jt_part *p, struct jt_block *b)
+void JT_NAME(jt__trees_part)(const struct jt_fitted *f, const struct jt_part *p, struct jt_block *b)
 {
 	const struct jt_tree *trees = jt__fitted_at(f, p->trees.at);
 	const struct jt_tree_node *nodes = jt__fitted_at(f, p->nodes.at);
 	const uint32_t *leaves = jt__fitted_at(f, p->leaves.at);
-	struct plan plan;
+	struct plan plan = { .leaves = { 0 } };
 
 	pad(f, b);
 	for (uint32_t k = 0; k < JT_BLOCK; k++)

@@ -110,7 +110,7 @@ static int set_blocks(const struct jt_value *v, struct jt_instance *in,
 			return jt__value_fail(v, JT_EINVAL,
 			                      "there is no block %lu: the model has "
 			                      "0 to %u",
-			                      last, in->model->arch.n_layers - 1);
+			                      last, (uint32_t)in->model->arch.n_layers - 1);
 		for (; weights && first <= last; first++)
 			in->blocks[first] = *weights;
 	} while (*p == ',' && p++);

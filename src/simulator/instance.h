@@ -58,7 +58,7 @@ struct jt_inst {
 	struct jt_kv_pool *lower; /* its own; NULL: none or shared */
 	uint64_t weight_bytes;
 	const struct jt_gpu *gpu; /* its hardware's, or one that stands in, for shares of joules */
-	struct jt_own_rates own_rates; /* on it */
+	struct jt_size size;      /* of its model */
 	/* In the order in which they were formed; a ring of pp + 1. */
 	struct jt_flight *flights;
 	uint32_t n_slots, first_flight, n_flights;

@@ -56,13 +56,17 @@ static int parse_rest(const struct jt_value *root, struct jt_sim_model *m)
 int jt__sim_model_parse(const char *text, size_t n, const char *path, const char *name,
                         struct jt_sim_model *ret_model, struct jt_error *err)
 {
-	struct jt_sim_model m = { .name = "" };
-	struct jt_error why;
+	struct jt_sim_model m = { .arch = { .weights = JT_N_WEIGHTS } };
 	struct jt_value root;
-	int status = jt__arch_parse(text, n, &m.arch, &why);
+	int status = jt__arch_parse(text, n, jt__path_tail(path), &m.arch, err);
 
 	if (status)
-		return jt__fail(err, status, jt__path_tail(path), "%s", why.message);
+		return status;
+	if (m.arch.kv_lora_rank > 0 || m.arch.is_hybrid)
+		return jt__fail(err, JT_ENOTSUP, jt__path_tail(path),
+		                m.arch.is_hybrid ? "layers without attention are not simulated"
+		                                 : "'kv_lora_rank': multi-head latent attention is "
+		                                   "not simulated");
 	status = jt__value_parse(text, n, path, &root, err);
 	if (status)
 		return status;

@@ -220,7 +220,7 @@ int jt__shapley(struct jt_shapley *w, const struct jt_game *g, uint32_t n,
 struct jt_truth {
 	struct jt_truth_options o;
 	struct jt_gpu gpu;
-	struct jt_arch arch;
+	struct jt_size model;
 	struct jt_shapley shapley;
 	struct jt_share *shares; /* scratch, of the items of a batch */
 	uint32_t shares_capacity;
@@ -265,10 +265,9 @@ static void roofline_join(void *user, uint32_t player)
 {
 	struct jt_truth *t = user;
 	const struct jt_batch_item *item = &t->batch->batch->items[player];
-	double n = item->new_tokens, context = item->kv_tokens + (n + 1) / 2;
+	double n = item->new_tokens;
 
-	*(n > 1 ? &t->step.prefill_tokens : &t->step.decode_seqs) += n;
-	*(n > 1 ? &t->step.prefill_ctx_tokens : &t->step.decode_ctx_tokens) += n * context;
+	jt__step_add(&t->model, n, item->kv_tokens + (n + 1) / 2, &t->step);
 }
 
 static int roofline_cost(void *user, double *ret_j)
@@ -276,7 +275,7 @@ static int roofline_cost(void *user, double *ret_j)
 	struct jt_truth *t = user;
 	struct jt_step_cost c;
 
-	jt__roofline(&t->arch, &t->gpu, &t->step, &c);
+	jt__roofline(&t->model, &t->gpu, &t->step, &c);
 	*ret_j = c.dynamic_j;
 	return JT_OK;
 }
@@ -291,7 +290,7 @@ int jt__truth_new(const struct jt_truth_options *o, struct jt_truth **ret_truth,
 	t->o = *o;
 	if (o->gpu) {
 		t->gpu = *o->gpu;
-		t->arch = *o->arch;
+		t->model = jt__size(o->arch);
 	}
 	t->shapley.n_pairs = o->n_pairs;
 	t->shapley.rng.state = o->seed;

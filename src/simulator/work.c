@@ -53,12 +53,12 @@ static uint64_t kv_element_bytes(const struct jt_instance *in)
 
 static uint64_t q_dim(const struct jt_arch *a)
 {
-	return (uint64_t)a->n_heads * a->head_dim;
+	return (uint64_t)(a->n_heads * a->head_dim);
 }
 
 static uint64_t kv_dim(const struct jt_arch *a)
 {
-	return (uint64_t)a->n_kv_heads * a->head_dim;
+	return (uint64_t)(a->n_kv_heads * a->head_dim);
 }
 
 /* Bytes of @name's weights on one of @p ranks, or of one of @ep for experts. */
@@ -66,10 +66,11 @@ static uint64_t weight_bytes(const struct jt_instance *in, const char *name, uin
                              uint64_t ep)
 {
 	const struct jt_arch *a = &in->model->arch;
-	uint64_t h = a->hidden_size, f = element_bytes(in);
+	uint64_t h = (uint64_t)a->hidden_size, f = element_bytes(in);
+	uint64_t ffn = (uint64_t)a->intermediate_size, experts = (uint64_t)a->n_experts;
 
 	if (strcmp(name, "embedding") == 0 || strcmp(name, "lm_head") == 0)
-		return a->vocab_size / p * h * f;
+		return (uint64_t)a->vocab_size / p * h * f;
 	if (strcmp(name, "layernorm") == 0 || strcmp(name, "final_layernorm") == 0)
 		return h * f;
 	if (strcmp(name, "qk_norm") == 0)
@@ -79,11 +80,12 @@ static uint64_t weight_bytes(const struct jt_instance *in, const char *name, uin
 	if (strcmp(name, "o_proj") == 0)
 		return q_dim(a) / p * h * f;
 	if (strcmp(name, "gate_up_proj") == 0)
-		return h * 2 * (a->intermediate_size / p) * f;
+		return h * 2 * (ffn / p) * f;
 	if (strcmp(name, "down_proj") == 0)
-		return a->intermediate_size / p * h * f;
+		return ffn / p * h * f;
 	if (strcmp(name, "moe") == 0)
-		return h * a->n_experts * f + a->n_experts / ep * 3 * h * a->expert_size * f;
+		return h * experts * f +
+		       experts / ep * 3 * h * (uint64_t)a->moe_intermediate_size * f;
 	return 0; /* activations have none */
 }
 
@@ -103,14 +105,14 @@ uint64_t jt__rank_weight_bytes(const struct jt_instance *in)
 		block += weight_bytes(in, *l, in->tp, in->ep);
 	for (const char *const *l = outside; *l; l++)
 		sum += weight_bytes(in, *l, in->tp, in->ep);
-	return sum + block * (a->n_layers / in->pp);
+	return sum + block * ((uint64_t)a->n_layers / in->pp);
 }
 
 uint64_t jt__rank_kv_bytes_per_token(const struct jt_instance *in)
 {
-	const struct jt_arch *a = &in->model->arch;
+	uint64_t elems = jt__whole(jt__size(&in->model->arch).kv_elems);
 
-	return 2 * kv_dim(a) * a->n_layers * kv_element_bytes(in) / in->n_npus;
+	return elems * kv_element_bytes(in) / in->n_npus;
 }
 
 /* -- the pricer -- */
@@ -367,17 +369,18 @@ static void share_experts(const struct jt_pricer *p, uint64_t tokens, uint64_t *
 {
 	const struct jt_arch *a = &p->in->model->arch;
 	uint32_t ep = p->in->ep;
-	double k = a->experts_per_tok, pairs = (double)tokens * k / ep, mine = a->n_experts / ep;
+	double k = a->experts_per_tok, pairs = (double)tokens * k / ep;
+	double mine = (uint32_t)a->n_experts / ep;
 	double missed = 1; /* no expert of this rank is among a token's k */
 
 	if (p->o.round_robin) {
 		*ret_tokens = p->o.first_member ? tokens : 0;
-		*ret_experts = JT_MIN(a->experts_per_tok, a->n_experts / ep);
+		*ret_experts = (uint64_t)JT_MIN(k, mine);
 		*ret_ranks = 1;
 		return;
 	}
 
-	for (uint32_t i = 0; i < a->experts_per_tok; i++)
+	for (uint32_t i = 0; i < k; i++)
 		missed *= (double)(ep - 1) / ep;
 	*ret_tokens = (uint64_t)nearbyint((double)tokens * (1 - missed));
 	if (p->o.random)
@@ -405,14 +408,14 @@ static void add_experts(struct build *b, const struct layer *l, int block)
 	if (in->ep > 1)
 		add_message(b, JT_OP_GATHER,
 		            JT_MAX(b->s->tokens / in->ep, (uint64_t)1) *
-		                    (a->hidden_size + a->n_experts) * f);
+		                    (uint64_t)(a->hidden_size + a->n_experts) * f);
 	if (tokens > 0) {
 		run.ns = jt__profile_moe_ns(b->p->o.profile, tokens, JT_MAX(experts, (uint64_t)1));
 		add_op(b->w, b->ops, run);
 		b->w->effort.npu_ns += run.ns * b->times;
 	}
 	if (in->ep > 1)
-		add_message(b, JT_OP_SCATTER, b->s->tokens * a->hidden_size * f);
+		add_message(b, JT_OP_SCATTER, b->s->tokens * (uint64_t)a->hidden_size * f);
 }
 
 static uint64_t pim_op_ns(const struct jt_pricer *p, uint32_t prompt, uint32_t split)
@@ -429,7 +432,8 @@ static uint64_t pim_op_bytes(const struct jt_pricer *p, uint32_t split)
 {
 	const struct jt_arch *a = &p->in->model->arch;
 	uint64_t row = (uint64_t)a->head_dim * element_bytes(p->in);
-	uint64_t q = a->n_heads / p->in->tp * row, kv = a->n_kv_heads / p->in->tp * row * 2;
+	uint64_t q = (uint64_t)a->n_heads / p->in->tp * row;
+	uint64_t kv = (uint64_t)a->n_kv_heads / p->in->tp * row * 2;
 
 	return (q + kv) / split + q / split;
 }
@@ -451,8 +455,8 @@ static void plan_pim(struct build *b)
 	struct jt_pricer *p = b->p;
 	struct jt_work *w = b->w;
 	uint32_t channels = (uint32_t)(p->o.node->cpu_mem_gb / p->pim->channel_gb);
-	uint32_t split = JT_MIN(channels, p->in->model->arch.n_kv_heads);
-	uint64_t n_layers = p->in->model->arch.n_layers, bytes = pim_op_bytes(p, split);
+	uint32_t split = JT_MIN(channels, (uint32_t)p->in->model->arch.n_kv_heads);
+	uint64_t n_layers = (uint64_t)p->in->model->arch.n_layers, bytes = pim_op_bytes(p, split);
 	uint64_t access_ns =
 		p->o.cpu_latency_ns + (uint64_t)((double)bytes / p->o.cpu_bytes_per_ns);
 
@@ -515,7 +519,7 @@ static void add_part(struct build *b, const struct part *part, int block)
 			                    in->tp);
 		if (l->role == ROLE_REDUCED && in->tp > 1)
 			add_message(b, JT_OP_REDUCE,
-			            b->s->tokens * a->hidden_size * element_bytes(in));
+			            b->s->tokens * (uint64_t)a->hidden_size * element_bytes(in));
 	}
 }
 
@@ -523,7 +527,7 @@ static void add_part(struct build *b, const struct part *part, int block)
 static void add_blocks(struct build *b)
 {
 	struct jt_work *w = b->w;
-	uint32_t n_blocks = b->p->in->model->arch.n_layers;
+	uint32_t n_blocks = (uint32_t)b->p->in->model->arch.n_layers;
 	uint32_t to_build = b->p->uneven ? n_blocks : 1;
 
 	b->ops = &w->blocks;
@@ -577,7 +581,7 @@ int jt__price(struct jt_pricer *p, const struct jt_shape *s, struct jt_work *w)
 	w->effort = (struct jt_effort){ 0 };
 	w->input_bytes = 2 * s->tokens * f;
 	w->output_bytes = 4 * s->tokens;
-	w->hidden_bytes = s->tokens * in->model->arch.hidden_size * f;
+	w->hidden_bytes = s->tokens * (uint64_t)in->model->arch.hidden_size * f;
 	w->recall_bytes = s->recall_bytes;
 	w->effort.dram_bytes = (double)s->recall_bytes;
 	w->effort.cxl_bytes = in->kv_evict.place == JT_PLACE_CXL ? (double)s->recall_bytes : 0;

@@ -4,7 +4,7 @@
 #include "input/textfile.h"
 #include "predictor/fitted.h"
 #include "predictor/question.h"
-#include "trainer/dataset.h"
+#include "trainer/cells.h"
 
 /* Figures of one row contradict each other beyond these. Sources print five or six digits, and some
  * take power over a window that is not quite the timed one. */
@@ -123,21 +123,26 @@ static int keep(struct jt_dataset *d, const struct jt_row *row, struct jt_error 
 	return JT_OK;
 }
 
+static int keep_if_known(struct jt_dataset *d, const struct jt_row *row, const char *path,
+                         struct jt_error *err)
+{
+	struct jt_error why;
+
+	if (jt__question_check(&row->q, &why) == JT_OK)
+		return keep(d, row, err);
+	if (!d->n_left_out++)
+		jt__fail(&d->left_out, why.status, why.where, "line %u of '%.80s': %.120s",
+		         row->line, path, why.message);
+	return JT_OK;
+}
+
 static int add_row(struct jt_dataset *d, const struct jt_sheet *s, const struct columns *c,
                    struct jt_error *err)
 {
 	struct jt_row row = { .file = d->n_files };
-	struct jt_error why;
 	int status = read_row(s, c, &row);
 
-	if (status < 0)
-		return status;
-	if (jt__question_check(&row.q, &why) == JT_OK)
-		return keep(d, &row, err);
-	if (!d->n_left_out++)
-		jt__fail(&d->left_out, why.status, why.where, "line %u of '%.80s': %.120s",
-		         row.line, s->path, why.message);
-	return JT_OK;
+	return status < 0 ? status : keep_if_known(d, &row, s->path, err);
 }
 
 static int find_columns(const struct jt_sheet *s, struct columns *c)
@@ -150,6 +155,15 @@ static int find_columns(const struct jt_sheet *s, struct columns *c)
 	return JT_OK;
 }
 
+static int add_file(struct jt_dataset *d, const char *path, struct jt_error *err)
+{
+	if (d->n_files == JT_ARRAY_LEN(d->files))
+		return jt__fail(err, JT_ELIMIT, "train", "more than %zu files",
+		                JT_ARRAY_LEN(d->files));
+	d->files[d->n_files++] = path;
+	return JT_OK;
+}
+
 int jt__dataset_add_csv(struct jt_dataset *d, const char *path, const char *text, size_t n,
                         struct jt_error *err)
 {
@@ -157,42 +171,82 @@ int jt__dataset_add_csv(struct jt_dataset *d, const char *path, const char *text
 	struct jt_sheet s;
 	int status;
 
-	if (d->n_files == JT_ARRAY_LEN(d->files))
-		return jt__fail(err, JT_ELIMIT, "train", "more than %zu files",
-		                JT_ARRAY_LEN(d->files));
 	status = jt__sheet_init(&s, path, text, n, err);
 	if (status == JT_OK)
 		status = find_columns(&s, &columns);
 	while (status == JT_OK && (status = jt__sheet_next(&s)) == 1)
 		status = add_row(d, &s, &columns, err);
 	jt__sheet_fini(&s);
-	if (status == JT_OK)
-		d->files[d->n_files++] = path;
-	return status;
+	return status == JT_OK ? add_file(d, path, err) : status;
 }
 
-static int load_file(struct jt_dataset *d, const char *path, struct jt_error *err)
+static int add_records(struct jt_dataset *d, struct jt_cells *c, const char *path, const char *text,
+                       size_t n, struct jt_error *err)
+{
+	int status;
+
+	if (!c->upstreams)
+		return jt__fail(err, JT_EINVAL, "train",
+		                "'%.80s' has records of requests: say what their upstreams are: "
+		                "--config jouletap.yaml",
+		                path);
+	status = jt__cells_add(c, path, d->n_files, text, n, err);
+	return status == JT_OK ? add_file(d, path, err) : status;
+}
+
+static int add_text(struct jt_dataset *d, struct jt_cells *c, const char *path, const char *text,
+                    size_t n, struct jt_error *err)
+{
+	jt__sha256_add(&d->sha256, text, n);
+	if (n && *text == '{')
+		return add_records(d, c, path, text, n, err);
+	if (n > JT_DATASET_MAX_BYTES)
+		return jt__fail(err, JT_ELIMIT, "train", "'%.80s' is larger than %u MiB", path,
+		                JT_DATASET_MAX_BYTES >> 20);
+	return jt__dataset_add_csv(d, path, text, n, err);
+}
+
+static int load_file(struct jt_dataset *d, struct jt_cells *c, const char *path,
+                     struct jt_error *err)
 {
 	struct jt_buf text;
 	int status;
 
-	jt__buf_init(&text, JT_DATASET_MAX_BYTES);
+	jt__buf_init(&text, JT_CELLS_MAX_BYTES);
 	status = jt__textfile_read(path, "train", &text, err);
-	if (status == JT_OK) {
-		jt__sha256_add(&d->sha256, jt__buf_bytes(&text), jt__buf_len(&text));
-		status =
-			jt__dataset_add_csv(d, path, jt__buf_bytes(&text), jt__buf_len(&text), err);
-	}
+	if (status == JT_OK)
+		status = add_text(d, c, path, jt__buf_bytes(&text), jt__buf_len(&text), err);
 	jt__buf_fini(&text);
+	return status;
+}
+
+static int add_cells(struct jt_dataset *d, const struct jt_cells *c, struct jt_error *err)
+{
+	size_t n = d->n;
+	int status = JT_OK;
+
+	for (size_t i = 0; i < c->n && status == JT_OK; i++) {
+		struct jt_row row;
+
+		jt__cells_row(c, i, &row);
+		status = keep_if_known(d, &row, d->files[row.file], err);
+	}
+	d->n_records = c->n_records;
+	d->n_records_left_out = c->n_left_out;
+	d->record_left_out = c->left_out;
+	d->n_record_rows = d->n - n;
 	return status;
 }
 
 int jt__dataset_finish(struct jt_dataset *d, struct jt_error *err)
 {
 	d->p = jt__n_features();
-	if (!d->n)
-		return jt__fail(err, JT_EINVAL, "train", "no row can be used%s%s",
-		                d->n_left_out ? ": " : "", d->left_out.message);
+	if (!d->n) {
+		const char *why = d->n_left_out ? d->left_out.message : d->record_left_out.message;
+
+		return jt__fail(err, JT_EINVAL, "train", "no row can be used%s%s", *why ? ": " : "",
+		                why);
+	}
 	if (d->n > JT_DATASET_MAX_ROWS)
 		return jt__fail(err, JT_ELIMIT, "train", "more than %d rows", JT_DATASET_MAX_ROWS);
 	d->features = jt__alloc(d->n * d->p, sizeof(*d->features));
@@ -207,15 +261,19 @@ int jt__dataset_finish(struct jt_dataset *d, struct jt_error *err)
 	return JT_OK;
 }
 
-int jt__dataset_load(const char *const *paths, size_t n, struct jt_dataset *ret,
-                     struct jt_error *err)
+int jt__dataset_load(const char *const *paths, size_t n, const struct jt_upstreams *upstreams,
+                     struct jt_dataset *ret, struct jt_error *err)
 {
+	struct jt_cells cells = { .upstreams = upstreams };
 	struct jt_dataset d = { 0 };
 	int status = JT_OK;
 
 	jt__sha256_init(&d.sha256);
 	for (size_t i = 0; i < n && status == JT_OK; i++)
-		status = load_file(&d, paths[i], err);
+		status = load_file(&d, &cells, paths[i], err);
+	if (status == JT_OK)
+		status = add_cells(&d, &cells, err);
+	jt__cells_fini(&cells);
 	if (status == JT_OK)
 		status = jt__dataset_finish(&d, err);
 	if (status < 0)

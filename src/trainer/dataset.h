@@ -6,7 +6,7 @@
 #include "predictor/predictor.h"
 #include "trainer/sha256.h"
 
-#define JT_DATASET_MAX_BYTES (256u << 20) /* of a file */
+#define JT_DATASET_MAX_BYTES (256u << 20) /* of a table */
 #define JT_DATASET_MAX_ROWS 100000
 
 struct jt_row {
@@ -26,15 +26,24 @@ struct jt_dataset {
 	struct jt_sha256 sha256; /* of all files that were loaded, one behind the other */
 	size_t n_left_out;       /* rows that lack what the features need; why the first did: */
 	struct jt_error left_out;
+	/* Records of requests, and the rows that were made of them. */
+	uint64_t n_records, n_records_left_out;
+	size_t n_record_rows;
+	struct jt_error record_left_out;
 };
 
+struct jt_upstreams; /* cells.h */
+
 /*
- * Reads @n CSV files with the columns of energy_tidy.csv. JT_EINVAL names file, line and column of
- * the first bad row: no number, no measured energy, figures that contradict each other. A row
- * without the architecture or hardware that the features need is left out and counted.
+ * Reads @n files: CSV with the columns of energy_tidy.csv, or, where the first byte is a brace,
+ * records of requests, which @upstreams (NULL: nobody) knows the hardware of.
+ *
+ * JT_EINVAL names file, line and column of the first bad row: no number, no measured energy,
+ * figures that contradict each other. A row without the architecture or hardware that the features
+ * need is left out and counted.
  */
-int jt__dataset_load(const char *const *paths, size_t n, struct jt_dataset *ret,
-                     struct jt_error *err);
+int jt__dataset_load(const char *const *paths, size_t n, const struct jt_upstreams *upstreams,
+                     struct jt_dataset *ret, struct jt_error *err);
 /* One more file, given as text; then jt__dataset_finish(). @d is zeroed before the first. */
 int jt__dataset_add_csv(struct jt_dataset *d, const char *path, const char *text, size_t n,
                         struct jt_error *err);

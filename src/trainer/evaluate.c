@@ -214,7 +214,7 @@ static int set_half_widths(struct jt_evaluation *e, const struct jt_trial *t, st
 	jt__trial_residuals(e, t, w->residuals);
 	for (uint32_t f = 0; f < t->n_folds; f++) {
 		struct jt_fit_notes notes = { 0 };
-		int status = jt__intervals_add(w->residuals, e->d->n, f, -1, -1, &notes, err);
+		int status = jt__intervals_add(w->residuals, e->d->n, f, -1, -1, 0, &notes, err);
 
 		if (status < 0)
 			return status;

@@ -58,14 +58,34 @@ int jt__trial_metrics(const struct jt_evaluation *e, const struct jt_trial *t, i
                       enum jt_key key, const char *value, struct jt_metrics *ret,
                       struct jt_error *err);
 
-/* What measured rows of a new model on a GPU and task are worth: errors with @k of them known. */
+/*
+ * Recalibration: the logarithms of measured over predicted of some rows of a model on a GPU have a
+ * mean, and n / (n + prior) of it becomes the factor for the others. That is Bühlmann's credibility
+ * (1967), the best linear prediction where groups differ by τ² and rows of one group by σ²; the
+ * prior is σ² / τ² rows, by analysis of variance of backbones that the fits had not seen.
+ */
+
+/* NaN where no backbone is left out. */
+int jt__calibration_prior(const struct jt_evaluation *e, double *ret, struct jt_error *err);
+
+/*
+ * As jt__trial_residuals(), after @k other rows of its model on its GPU, drawn at random, have
+ * taught each row a factor; where there are not so many the size is NaN. A row's backbone says
+ * nothing to its prior. There must be a trial that leaves backbones out.
+ */
+int jt__calibrated_residuals(const struct jt_evaluation *e, const struct jt_trial *t, uint32_t k,
+                             uint32_t seed, struct jt_residual *ret, struct jt_error *err);
+
+/* What @k measured rows of a model whose backbone is left out are worth to others. */
 struct jt_calibration {
 	uint32_t k;
-	size_t n_groups;      /* model × GPU × task that have more than k rows */
+	size_t n_groups;      /* that have more than k rows */
 	double before, after; /* median absolute part, of rows not used; without and with them */
 	double mape_before, mape_after;
+	double covered, width; /* as in metrics.h, of intervals from backbones that are others */
 };
-int jt__calibration_gain(const struct jt_evaluation *e, uint32_t k, uint32_t seed,
+/* Rows of a model on a GPU, and @same_task: at a task, teach each other. */
+int jt__calibration_gain(const struct jt_evaluation *e, uint32_t k, bool same_task, uint32_t seed,
                          struct jt_calibration *ret, struct jt_error *err);
 
 #endif

@@ -15,10 +15,11 @@ struct jt_fit_group {
 	double half_width;
 	double min_distance;                 /* NaN: any */
 	int known_model, known_gpu, mixture; /* -1: whatever it is */
+	uint32_t factor_rows; /* at least so many rows of the meter have taught; 0: or none */
 	uint32_t rows;
 };
 
-#define JT_FIT_MAX_GROUPS 32
+#define JT_FIT_MAX_GROUPS 64
 #define JT_FIT_MAX_SCORES 32
 
 /* What a model file says beside the fit. */

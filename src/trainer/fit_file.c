@@ -6,6 +6,8 @@
 #include "trainer/fit.h"
 #include "trainer/trees.h"
 
+#define KNOWN_TEXT 96 /* of an engine, a GPU, a backbone */
+
 static const char *const shapes[] = { "rbf", "matern32", "matern52" };
 
 static void put_doubles(struct jt_buf *out, const char *key, const double *v, size_t n)
@@ -138,18 +140,23 @@ static int put_parts(struct jt_buf *out, const struct jt_fit *f, struct jt_error
 
 /* Each different text that @get gives for the rows, as it first appears. */
 static void put_known(struct jt_buf *out, const char *key,
-                      const char *(*get)(const struct jt_row *), const struct jt_fit *f)
+                      void (*get)(const struct jt_question *q, char *ret_text),
+                      const struct jt_fit *f)
 {
+	char text[KNOWN_TEXT], earlier[KNOWN_TEXT];
 	bool first = true;
 
 	jt__json_key(out, key);
 	jt__buf_append_text(out, "[");
 	for (size_t i = 0; i < f->n; i++) {
-		const char *text = get(&f->d->rows[f->rows[i]]);
 		size_t j = 0;
 
-		while (j < i && strcmp(get(&f->d->rows[f->rows[j]]), text) != 0)
-			j++;
+		get(&f->d->rows[f->rows[i]].q, text);
+		for (; j < i; j++) {
+			get(&f->d->rows[f->rows[j]].q, earlier);
+			if (strcmp(earlier, text) == 0)
+				break;
+		}
 		if (j < i || !*text)
 			continue;
 		jt__buf_append_text(out, first ? "" : ",");
@@ -159,19 +166,24 @@ static void put_known(struct jt_buf *out, const char *key,
 	jt__buf_append_text(out, "]");
 }
 
-static const char *gpu_of(const struct jt_row *r)
+static void gpu_of(const struct jt_question *q, char *ret_text)
 {
-	return r->q.gpu;
+	snprintf(ret_text, KNOWN_TEXT, "%s", q->gpu);
 }
 
-static const char *backbone_of(const struct jt_row *r)
+static void run_of(const struct jt_question *q, char *ret_text)
 {
-	return r->q.model_group;
+	snprintf(ret_text, KNOWN_TEXT, "%s on %s", jt__question_engine(q), q->gpu);
 }
 
-static const char *weights_of(const struct jt_row *r)
+static void backbone_of(const struct jt_question *q, char *ret_text)
 {
-	return jt__weights_name(r->q.weights);
+	snprintf(ret_text, KNOWN_TEXT, "%s", q->model_group);
+}
+
+static void weights_of(const struct jt_question *q, char *ret_text)
+{
+	snprintf(ret_text, KNOWN_TEXT, "%s", jt__weights_name(q->weights));
 }
 
 static void put_matcher(struct jt_buf *out, const char *key, int value)
@@ -198,6 +210,8 @@ static void put_intervals(struct jt_buf *out, const struct jt_fit_notes *notes)
 		put_matcher(out, "known_model", g->known_model);
 		put_matcher(out, "known_gpu", g->known_gpu);
 		put_matcher(out, "mixture", g->mixture);
+		if (g->factor_rows)
+			jt__json_member_u64(out, "factor_rows", g->factor_rows);
 		if (!isnan(g->min_distance))
 			jt__json_member_double(out, "min_distance", g->min_distance);
 		jt__buf_append_text(out, "}");
@@ -233,6 +247,7 @@ int jt__fit_write(const struct jt_fit *f, const struct jt_fit_notes *notes, stru
 	begin_member(out, "known", "{");
 	put_known(out, "gpus", gpu_of, f);
 	put_known(out, "model_groups", backbone_of, f);
+	put_known(out, "runs", run_of, f);
 	put_known(out, "weights", weights_of, f);
 	jt__buf_append_text(out, "}");
 	if (!isnan(notes->reach)) {

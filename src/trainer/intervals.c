@@ -53,9 +53,12 @@ static void add_group(const struct jt_residual *r, size_t n, uint32_t without, s
 }
 
 int jt__intervals_add(const struct jt_residual *r, size_t n, uint32_t without, int known_model,
-                      int known_gpu, struct jt_fit_notes *notes, struct jt_error *err)
+                      int known_gpu, uint32_t factor_rows, struct jt_fit_notes *notes,
+                      struct jt_error *err)
 {
-	struct jt_fit_group g = { .known_model = known_model, .known_gpu = known_gpu };
+	struct jt_fit_group g = { .known_model = known_model,
+		                  .known_gpu = known_gpu,
+		                  .factor_rows = factor_rows };
 	double *room = jt__alloc(n, sizeof(*room));
 	size_t first = notes->n_groups, m;
 
@@ -70,7 +73,8 @@ int jt__intervals_add(const struct jt_residual *r, size_t n, uint32_t without, i
 	}
 	g.mixture = -1;
 	m = gather(r, n, without, notes, notes->n_groups, &g, room);
-	if (m && notes->n_groups < JT_FIT_MAX_GROUPS) {
+	/* Few rows say less of what was taught than many of what was not. */
+	if (m >= (factor_rows ? LEAST_ROWS : 1) && notes->n_groups < JT_FIT_MAX_GROUPS) {
 		g.rows = (uint32_t)m;
 		g.half_width = jt__conformal_quantile(room, m, JT_INTERVAL_COVERAGE);
 		notes->groups[notes->n_groups++] = g;

@@ -19,10 +19,12 @@ struct jt_residual {
 
 /*
  * Appends the groups for residuals that are all of one novelty, but for those of fold @without
- * (UINT32_MAX: of none), the most particular first. The last one holds for all of that novelty.
+ * (UINT32_MAX: of none), the most particular first. The last one holds for all of that novelty that
+ * at least @factor_rows rows of the meter have taught.
  */
 int jt__intervals_add(const struct jt_residual *r, size_t n, uint32_t without, int known_model,
-                      int known_gpu, struct jt_fit_notes *notes, struct jt_error *err);
+                      int known_gpu, uint32_t factor_rows, struct jt_fit_notes *notes,
+                      struct jt_error *err);
 
 /* The half-width for @r of the first of these groups that matches; NaN if none does. */
 double jt__intervals_find(const struct jt_fit_notes *notes, const struct jt_residual *r);

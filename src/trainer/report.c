@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include "trainer/report.h"
+
+#define SEED 1        /* of which rows teach which */
+#define MAX_PRIOR 1e6 /* rows: nothing is ever learned */
 
 /* ---- figures ---- */
 
@@ -122,16 +126,29 @@ double jt__median_backbone(const struct jt_backbone *b, size_t n, int learner)
 
 /* ---- what a model says of itself ---- */
 
+/* Those that many rows of the meter have taught before those that few have. */
 static int add_groups(const struct jt_evaluation *e, enum jt_split split, int known_model,
                       int known_gpu, struct jt_residual *room, struct jt_fit_notes *notes,
                       struct jt_error *err)
 {
+	static const uint32_t taught[] = { 3, 1 };
 	const struct jt_trial *t = jt__trial(e, split, 0);
+	int status = JT_OK;
 
 	if (!t)
 		return JT_OK;
+	for (size_t i = 0; i < JT_ARRAY_LEN(taught) && status == JT_OK; i++) {
+		if (!jt__trial(e, JT_SPLIT_BACKBONE, 0))
+			break;
+		status = jt__calibrated_residuals(e, t, taught[i], SEED, room, err);
+		if (status == JT_OK)
+			status = jt__intervals_add(room, e->d->n, UINT32_MAX, known_model,
+			                           known_gpu, taught[i], notes, err);
+	}
+	if (status < 0)
+		return status;
 	jt__trial_residuals(e, t, room);
-	return jt__intervals_add(room, e->d->n, UINT32_MAX, known_model, known_gpu, notes, err);
+	return jt__intervals_add(room, e->d->n, UINT32_MAX, known_model, known_gpu, 0, notes, err);
 }
 
 static void add_score(struct jt_fit_notes *notes, const char *split, const char *what, double value)
@@ -146,9 +163,13 @@ static void add_score(struct jt_fit_notes *notes, const char *split, const char 
 static int add_scores(const struct jt_evaluation *e, struct jt_fit_notes *notes,
                       struct jt_error *err)
 {
+	double prior;
+	int status;
+
 	for (int s = 0; s < JT_N_SPLITS; s++) {
 		struct jt_summary sum;
-		int status = jt__summarise(e, (enum jt_split)s, JT_OURS, &sum, err);
+
+		status = jt__summarise(e, (enum jt_split)s, JT_OURS, &sum, err);
 
 		if (status < 0)
 			return status;
@@ -158,7 +179,11 @@ static int add_scores(const struct jt_evaluation *e, struct jt_fit_notes *notes,
 		add_score(notes, jt__split_names[s], "median_ape", sum.mean.median_ape);
 		add_score(notes, jt__split_names[s], "covered", sum.mean.covered);
 	}
-	return JT_OK;
+	status = jt__calibration_prior(e, &prior, err);
+	/* Infinite where models differ by no more than rows do. */
+	if (status == JT_OK)
+		add_score(notes, "factor", "prior", isinf(prior) ? MAX_PRIOR : prior);
+	return status;
 }
 
 static double far_distance(struct jt_residual *r, size_t n, double *room)
@@ -239,8 +264,12 @@ static void print_scores(const char *split, const char *model, const struct jt_s
 
 int jt__report_print(const struct jt_evaluation *e, FILE *to, struct jt_error *err)
 {
-	fprintf(to, "%zu rows\n%-32s %-10s %8s %10s %8s %10s %10s %9s\n", e->d->n, "split", "model",
-	        "MAPE", "sd", "median", "RMSE Wh", "MAE Wh", "covered");
+	fprintf(to, "%zu rows", e->d->n);
+	if (e->d->n_records)
+		fprintf(to, ", %zu of them of %" PRIu64 " records", e->d->n_record_rows,
+		        e->d->n_records - e->d->n_records_left_out);
+	fprintf(to, "\n%-32s %-10s %8s %10s %8s %10s %10s %9s\n", "split", "model", "MAPE", "sd",
+	        "median", "RMSE Wh", "MAE Wh", "covered");
 	for (int s = 0; s < JT_N_SPLITS; s++)
 		for (int l = 0; l < JT_N_LEARNERS; l++) {
 			struct jt_summary sum;
@@ -285,6 +314,9 @@ int jt__report_json(const struct jt_evaluation *e, uint32_t seed, struct jt_buf 
 	jt__json_u64(out, e->d->n);
 	jt__json_key(out, "left_out");
 	jt__json_u64(out, e->d->n_left_out);
+	jt__json_member_u64(out, "records", e->d->n_records);
+	jt__json_member_u64(out, "records_left_out", e->d->n_records_left_out);
+	jt__json_member_u64(out, "rows_of_records", e->d->n_record_rows);
 	jt__json_key(out, "seed");
 	jt__json_u64(out, seed);
 	jt__json_member_double(out, "median_backbone_mape",

@@ -4,6 +4,7 @@
 /* What an evaluation says: as a page with plots, as JSON, as a few lines. One thread. */
 #include <stdio.h>
 #include "trainer/evaluate.h"
+#include "trainer/page.h"
 
 /* Mean and deviation over the repetitions of a split, of one learner. */
 struct jt_summary {
@@ -44,5 +45,8 @@ int jt__report_write(const struct jt_evaluation *e, uint32_t seed, const char *p
 int jt__report_json(const struct jt_evaluation *e, uint32_t seed, struct jt_buf *out,
                     struct jt_error *err);
 int jt__report_print(const struct jt_evaluation *e, FILE *to, struct jt_error *err);
+
+/* What each term of the sum costs, in physical units, as rows of a table. JT_ENOMEM, JT_EINVAL. */
+int jt__report_terms(const struct jt_evaluation *e, struct jt_page *page, struct jt_error *err);
 
 #endif

@@ -216,23 +216,57 @@ static int write_groups(struct writer *w)
 	return status;
 }
 
-static int write_calibration(struct writer *w)
+static int write_gains(struct writer *w, bool same_task)
 {
 	jt__page_row(&w->page,
 	             "measured rows\tgroups that have more\tMAPE without\twith\tmedian error "
-	             "without\twith");
+	             "without\twith%s",
+	             same_task ? "" : "\tinterval, hi / lo\tcovered");
 	for (size_t i = 0; i < JT_ARRAY_LEN(calibration_rows); i++) {
 		struct jt_calibration c;
-		char t[4][16];
-		int status = jt__calibration_gain(w->e, calibration_rows[i], w->seed, &c, w->err);
+		char t[5][16], interval[48] = "";
+		int status = jt__calibration_gain(w->e, calibration_rows[i], same_task, w->seed, &c,
+		                                  w->err);
 
 		if (status < 0)
 			return status;
-		jt__page_row(&w->page, "%u\t%zu\t%s\t%s\t%s\t%s", c.k, c.n_groups,
+		if (!same_task)
+			snprintf(interval, sizeof(interval), "\t%.2f\t%s", c.width,
+			         percent(c.covered, t[4]));
+		jt__page_row(&w->page, "%u\t%zu\t%s\t%s\t%s\t%s%s", c.k, c.n_groups,
 		             percent(c.mape_before, t[0]), percent(c.mape_after, t[1]),
-		             percent(c.before, t[2]), percent(c.after, t[3]));
+		             percent(c.before, t[2]), percent(c.after, t[3]), interval);
 	}
 	return JT_OK;
+}
+
+static int write_calibration(struct writer *w)
+{
+	double prior;
+	int status;
+
+	if (!jt__trial(w->e, JT_SPLIT_BACKBONE, 0))
+		return JT_OK;
+	status = write_gains(w, true);
+	if (status == JT_OK)
+		status = jt__calibration_prior(w->e, &prior, w->err);
+	if (status < 0)
+		return status;
+	jt__page_text(
+		&w->page,
+		"`jouletap predict --recalibrate` learns one factor for a model on a GPU, whatever "
+		"the "
+		"task, and predictions with it have an interval of their own. The same, with rows "
+		"of any task; the intervals come from other backbones:");
+	status = write_gains(w, false);
+	jt__page_text(
+		&w->page,
+		"The factor is exp(Σ log(measured / predicted) / (k + prior)). The prior is "
+		"σ²/τ² = %.2f rows: rows of one model on one GPU differ by σ², models that the "
+		"fit has not seen by τ² (Bühlmann 1967; one-way analysis of variance about 0, "
+		"each backbone's prior from the others).",
+		prior);
+	return status;
 }
 
 static int write_details(struct writer *w)
@@ -256,9 +290,19 @@ static int write_details(struct writer *w)
 	jt__page_text(
 		&w->page,
 		"The backbone is left out. Then k rows of a model on a GPU at a task give one "
-		"constant factor, tried on the other rows of the same: 20 draws of each. "
+		"constant factor, tried on each other row of the same: 20 draws for each. "
 		"\"Without\" is of the same rows.");
-	status = jt__trial(w->e, JT_SPLIT_BACKBONE, 0) ? write_calibration(w) : JT_OK;
+	status = write_calibration(w);
+	if (status < 0)
+		return status;
+	jt__page_heading(&w->page, "What energy goes to");
+	jt__page_text(
+		&w->page,
+		"The sum of energies that all begins with, fitted to all rows. `old` is a vLLM "
+		"before 0.9, `eager` Hugging Face transformers; other words add to the term "
+		"without "
+		"them. What is 0 is left out. Corrections by trees and kernel come on top.");
+	status = jt__report_terms(w->e, &w->page, w->err);
 	jt__page_heading(&w->page, "How it is made");
 	jt__page_text(
 		&w->page,

@@ -68,7 +68,7 @@ def check_says_that_serving_needs_an_upstream():
 
 @tap.test
 def an_architecture_that_is_not_there():
-    finds("'upstreams[0].architecture': '/nowhere.json': cannot open: No such file",
+    finds("'upstreams[0].architecture': cannot open '/nowhere.json': No such file",
           upstreams=engine(architecture="/nowhere.json"))
 
 
@@ -80,7 +80,33 @@ def an_architecture_that_is_none():
 
 @tap.test
 def a_gpu_that_nobody_knows():
-    finds("'upstreams[0].gpu': unknown GPU 'H1OO'", upstreams=engine(gpu="H1OO"))
+    finds("'upstreams[0].gpu': unknown GPU 'H1OO'; the nearest are 'H100-SXM5-80GB'", upstreams=engine(gpu="H1OO"))
+
+
+@tap.test
+def the_beginning_of_a_gpus_name_is_enough():
+    file = config(upstreams=engine(architecture=ARCHITECTURE, gpu="H100", tensor_parallel=2, max_num_seqs=64,
+                                   dtype="fp8"))
+    code, out, err = tap.jouletap("serve", "-c", file, "--check")
+    assert (code, out, err) == (0, file + ": ok\n", ""), (code, out, err)
+
+
+@tap.test
+def what_nothing_can_be_predicted_from():
+    missing = path("no-model.json")
+    finds("'prediction.fitted': ", upstreams=engine(), prediction={"fitted": missing})
+    finds("'prediction': ", upstreams=engine(), prediction={"factors": missing})
+    finds("'prediction.fitted': ", upstreams=engine(), prediction={"fitted": write("cut.json", '{"format":')})
+    finds("'upstreams[0].tensor_parallel': 4 GPUs cannot be shared by copies of the model on 3 each",
+          upstreams=engine(architecture=ARCHITECTURE, gpu="H100", tensor_parallel=3,
+                           domains=["gpu:0", "gpu:1", "gpu:2", "gpu:3"]))
+
+
+@tap.test
+def weights_that_are_kept_like_nothing_known():
+    file = config(upstreams=engine(dtype="fp7"))
+    code, _, err = tap.jouletap("serve", "-c", file, "--check")
+    assert code == 1 and re.search(r"gateway\.yaml:\d+: 'upstreams\[0\]\.dtype' must be bf16\|", err), err
 
 
 @tap.test

@@ -78,7 +78,8 @@ def physics_output_tokens_cost_far_more_than_input_tokens():
     for batch in (1, 32, 128):
         few, many = joules(900, 100, batch), joules(100, 900, batch)
         print(f"# batch {batch}: 100 in / 900 out costs {many / few:.1f} times 900 in / 100 out")
-        assert many > 3 * few
+        # In a large batch decoding costs each request less, its prompt as much as ever.
+        assert many > (3 if batch < 100 else 2) * few
 
 
 @test

@@ -52,6 +52,7 @@ static void make_question(struct jt_question *q)
 	q->gpu_bf16_tflops = PICK(121, 989, 2250);
 	q->gpu_fp8_tflops = PICK(242, 1978, NAN);
 	q->gpu_tdp_w = PICK(72, 700, 1000);
+	q->gpu_idle_w = PICK(12, 119, NAN);
 	q->n_gpu = q->tp = PICK(1, 2, 8);
 	q->max_num_seqs = PICK(8, 256, 1024, NAN);
 	q->batch = isnan(q->max_num_seqs) ? 7.5 : q->max_num_seqs * jt__rng_unit(&rng) + 0.01;

@@ -184,7 +184,7 @@ static const char *const wrong[][2] = {
 	{ "metering:\n  listen: a:1\n", "x.yaml:2: unknown key 'metering.listen'; it belongs at the left margin" },
 	{ "metering:\n  phase_split: {colour: 5}\n", "x.yaml:2: unknown key 'metering.phase_split.colour'; keys here are 'prefill_ratio' 'decode_ratio'" },
 	{ "upstreams:\n- url: http://a\n  modells: [b]\n", "x.yaml:3: unknown key 'upstreams[0].modells'; did you mean 'models'" },
-	{ "upstreams:\n- '[]': 1\n", "x.yaml:2: unknown key 'upstreams[0].[]'; keys here are 'name' 'url' 'models' 'domains' 'architecture' 'gpu' 'max_batch_tokens'" },
+	{ "upstreams:\n- '[]': 1\n", "x.yaml:2: unknown key 'upstreams[0].[]'; keys here are 'name' 'url' 'models' 'domains' 'architecture' 'gpu' 'max_batch_tokens' 'tensor_parallel' 'max_num_seqs' 'dtype'" },
 	{ "routing:\n  task_classes:\n    chat: {max_token: 5}\n", "x.yaml:3: unknown key 'routing.task_classes.chat.max_token'; did you mean 'max_tokens'" },
 	{ "workers: 1\nlisten: a:1\nworkers: 2\n", "x.yaml:3: 'workers' is already set on line 1" },
 	{ "routing:\n  task_classes:\n    a: {}\n    a: {}\n", "x.yaml:4: 'routing.task_classes.a' is already set on line 3" },

@@ -5,7 +5,6 @@
 #include "predictor/ask.h"
 #include "predictor/explain.h"
 #include "predictor/question.h"
-#include "predictor/size.h"
 
 static struct jt_error err;
 
@@ -46,7 +45,7 @@ static void a_config_becomes_dimensions(void)
 	check(q.weights == JT_W_BF16 && q.tie_embeddings == 0 && isnan(q.n_experts));
 	check_text(q.model, "meta-llama/Llama-3.1-8B");
 	check_text(q.model_group, "llama-3.1-8b");
-	check_near(jt__size(&q).params, 8.03e9, 0.01e9);
+	check_near(jt__size(&q.arch).params, 8.03e9, 0.01e9);
 }
 
 static void the_kind_of_weights_is_that_of_the_file(void)
@@ -126,6 +125,32 @@ static void a_gpu_is_found_by_how_its_name_begins(void)
 	check(isnan(q.gpu_fp8_tflops));
 }
 
+static void parts_of_a_gpus_name_are_enough(void)
+{
+	static const struct {
+		const char *given, *name;
+	} cases[] = {
+		{ "A100 80GB", "A100-SXM4-80GB" }, { "a100_pcie", "A100-PCIe-80GB" },
+		{ "H100 SXM", "H100-SXM5-80GB" },  { "NVIDIA H100", "H100-SXM5-80GB" },
+		{ "rtx4090", "RTX-4090-24GB" },    { "4090", "RTX-4090-24GB" },
+		{ "A6000", "RTX-A6000-48GB" },     { "L40 48GB", "L40-48GB" },
+		{ "Tesla T4", "T4-16GB" },         { "RTX PRO 6000", "RTX-PRO-6000-96GB" },
+		{ "v100-32gb", "V100-SXM2-32GB" },
+	};
+	static const char *const none[] = {
+		"RTX", "RTX 6000", "6000", "80GB", "-", "L4S", "nvidia"
+	};
+	struct jt_question q;
+
+	for (size_t i = 0; i < JT_ARRAY_LEN(cases); i++) {
+		check(jt__ask_gpu(cases[i].given, &q, &err) == JT_OK);
+		check_text(q.gpu, cases[i].name);
+	}
+	for (size_t i = 0; i < JT_ARRAY_LEN(none); i++)
+		if (!check(jt__ask_gpu(none[i], &q, &err) == JT_ENOENT))
+			printf("# %s: %s\n", none[i], q.gpu);
+}
+
 static void an_unknown_gpu_offers_the_nearest(void)
 {
 	struct jt_question q;
@@ -148,6 +173,16 @@ static void names_of_one_backbone_become_one(void)
 		jt__ask_group(same[i], group, sizeof(group));
 		check_text(group, "qwen3-14b");
 	}
+	jt__ask_group("meta-llama/Meta-Llama-3.1-8B-Instruct", group, sizeof(group));
+	check_text(group, "llama-3.1-8b");
+	jt__ask_group("llama3.1:8b-instruct_FP16", group, sizeof(group));
+	check_text(group, "llama3.1-8b");
+	jt__ask_group("Mistral-Large-Instruct-2407", group, sizeof(group));
+	check_text(group, "mistral-large");
+	jt__ask_group("nvidia/NVIDIA-Nemotron-Nano-9B-v2", group, sizeof(group));
+	check_text(group, "nemotron-nano-9b-v2");
+	jt__ask_group("meta-", group, sizeof(group));
+	check_text(group, "meta-");
 	jt__ask_group("-fp8", group, sizeof(group));
 	check_text(group, "-fp8");
 }
@@ -319,6 +354,7 @@ int main(void)
 	test(latent_attention_and_windows_are_read);
 	test(a_field_that_is_missing_is_named);
 	test(a_gpu_is_found_by_how_its_name_begins);
+	test(parts_of_a_gpus_name_are_enough);
 	test(an_unknown_gpu_offers_the_nearest);
 	test(names_of_one_backbone_become_one);
 	test(shares_are_those_of_the_terms);

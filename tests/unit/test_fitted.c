@@ -4,6 +4,7 @@
 #include "fitted_sample.h"
 #include "base/buf.h"
 #include "base/rng.h"
+#include "predictor/factors.h"
 #include "predictor/fitted.h"
 
 static struct jt_error err;
@@ -184,6 +185,77 @@ static void what_the_meter_has_taught_multiplies_the_joules(void)
 	jt__fitted_free(f);
 }
 
+static void a_group_of_many_taught_rows_is_not_for_few(void)
+{
+	static const char from[] = "\"recalibrated\": true";
+
+	for (uint32_t rows = 3; rows <= 4; rows++) {
+		const char *at = strstr(sample_model, from);
+		char json[sizeof(sample_model) + 16];
+		struct jt_question q = question("llama-8b", "llama", "L4");
+		struct jt_prediction p;
+		struct jt_fitted *f;
+
+		snprintf(json, sizeof(json), "%.*s\"factor_rows\": %u%s", (int)(at - sample_model),
+		         sample_model, rows, at + strlen(from));
+		f = parse(json);
+		if (!check(f != NULL))
+			return;
+		p = predict(f, 1, 0, 0);
+		check(jt__fitted_place(f, &q, &p) == JT_OK);
+		check(p.group == (rows == 3 ? 0 : -1)); /* the factor comes of three */
+		jt__fitted_free(f);
+	}
+}
+
+static void a_factor_that_was_off_its_own_rows_widens_the_interval(void)
+{
+	static const char from[] = "\"factor\": 1.25,";
+	const char *at = strstr(sample_model, from);
+	const double widths[] = { 0.01, 0.3 };
+
+	for (size_t i = 0; i < JT_ARRAY_LEN(widths); i++) {
+		struct jt_question q = question("llama-8b", "llama", "L4");
+		char json[sizeof(sample_model) + 32];
+		struct jt_prediction p;
+		struct jt_fitted *f;
+
+		snprintf(json, sizeof(json), "%.*s\"half_width\": %g, %s", (int)(at - sample_model),
+		         sample_model, widths[i], at);
+		f = parse(json);
+		if (!check(f != NULL))
+			return;
+		p = predict(f, 1, 0, 0);
+		check(jt__fitted_place(f, &q, &p) == JT_OK && p.group == 0);
+		check_near(p.half_width, fmax(0.05, widths[i]), 1e-12); /* 0.05: of the group */
+		check_near(log(p.hi_j / p.j_per_token), p.half_width, 1e-12);
+		q = question("other", "llama", "L4");
+		p = predict(f, 1, 0, 0);
+		check(jt__fitted_place(f, &q, &p) == JT_OK && p.half_width == 0.5);
+		jt__fitted_free(f);
+	}
+}
+
+/* The sample has no score factor_prior: one row that says 1 stands beside what is learned. */
+static void few_rows_teach_less_than_many(void)
+{
+	const double logs[] = { log(1.21), log(1.21), log(1.21), log(1.21) };
+	const char *at = strstr(sample_model, "cv_mape\": 0.07");
+	char json[sizeof(sample_model) + 64];
+	struct jt_fitted *f = sample();
+
+	check_near(jt__factor_learn(f, logs, 1), 1.1, 1e-12);
+	check_near(jt__factor_learn(f, logs, 4), pow(1.21, 0.8), 1e-12);
+	check(jt__factor_learn(f, logs, 0) == 1);
+	jt__fitted_free(f);
+	snprintf(json, sizeof(json), "%.*sfactor_prior\": 3%s", (int)(at - sample_model),
+	         sample_model, at + 14);
+	f = parse(json);
+	if (check(f != NULL))
+		check_near(jt__factor_learn(f, logs, 3), 1.1, 1e-12);
+	jt__fitted_free(f);
+}
+
 static void what_is_outside_the_data_is_told_with_a_reason(void)
 {
 	struct jt_fitted *f = sample();
@@ -312,6 +384,8 @@ static const struct mistake mistakes[] = {
 	{ "[\"L4\", \"H100\"]", "[\"L4\", 4]", "known.gpus[1]: must be a text" },
 	{ "[\"bf16\", \"fp8\"]", "[\"bf16\", \"fp7\"]", "known.weights[1]: must be one of" },
 	{ "\"recalibrated\": true", "\"recalibrated\": 1", "groups[0].recalibrated: must be true" },
+	{ "\"recalibrated\": true", "\"factor_rows\": 0",
+	  "groups[0].factor_rows: 0 is not within" },
 	{ "\"half_width\": 0.8", "\"half_width\": -1",
 	  "intervals.groups[1].half_width: -1 is not" },
 	{ "\"factor\": 1.25", "\"factor\": 0", "factors[0].factor: 0 is not within" },
@@ -388,6 +462,9 @@ int main(void)
 	test(what_no_model_can_say_anything_about_is_an_error);
 	test(the_first_group_that_fits_gives_the_interval);
 	test(what_the_meter_has_taught_multiplies_the_joules);
+	test(a_group_of_many_taught_rows_is_not_for_few);
+	test(a_factor_that_was_off_its_own_rows_widens_the_interval);
+	test(few_rows_teach_less_than_many);
 	test(what_is_outside_the_data_is_told_with_a_reason);
 	test(a_block_works_wherever_it_is_put);
 	test(a_block_that_is_cut_or_of_another_program_is_refused);

@@ -62,6 +62,21 @@ static void unknown_figures_are_null(void)
 	jt__buf_fini(&b);
 }
 
+static void a_mean_count_is_a_decimal(void)
+{
+	static const char line[] = "{\"concurrency\":2.625}";
+	struct jt_record r;
+	struct jt_buf b;
+
+	jt__buf_init(&b, 1 << 16);
+	check(jt__record_parse(line, strlen(line), &r, NULL) == JT_OK);
+	check(r.concurrency_milli == 2625 && r.predicted_uj == JT_NONE);
+	jt__record_json(&b, &r);
+	jt__buf_append(&b, "", 1);
+	check(strstr(jt__buf_bytes(&b), "\"concurrency\":2.625") != NULL);
+	jt__buf_fini(&b);
+}
+
 static void a_bad_record_names_the_field(void)
 {
 	static const char *const bad[][2] = {
@@ -70,6 +85,7 @@ static void a_bad_record_names_the_field(void)
 		{ "{\"prompt_tokens\":1.5}", "bad value of 'prompt_tokens'" },
 		{ "{\"start\":\"today\"}", "bad value of 'start'" },
 		{ "{\"stream\":1}", "bad value of 'stream'" },
+		{ "{\"concurrency\":\"two\"}", "bad value of 'concurrency'" },
 		{ "{\"model\":7}", "bad value of 'model'" },
 	};
 
@@ -167,6 +183,7 @@ int main(void)
 {
 	test(a_record_reads_back_as_it_was_written);
 	test(unknown_figures_are_null);
+	test(a_mean_count_is_a_decimal);
 	test(a_bad_record_names_the_field);
 	test(lines_are_appended_and_follow_a_rotation);
 	test(a_new_recording_sets_the_old_one_aside);

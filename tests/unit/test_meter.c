@@ -289,6 +289,72 @@ static void waiting_and_loading_are_not_prefill(void)
 	jt_meter_free(m);
 }
 
+static double concurrency_of(const char *id)
+{
+	for (size_t i = 0; i < n_records; i++)
+		if (strcmp(records[i].id, id) == 0 && records[i].concurrency_milli != JT_NONE)
+			return (double)records[i].concurrency_milli * 1e-3;
+	return NAN;
+}
+
+/* a: 0 to 100 ms, b: 50 to 100 ms, c: 100 to 100 ms; another service has its own company. */
+static void a_record_says_how_many_ran_beside_it(void)
+{
+	static const char *const ids[] = { "a", "b", "c", "elsewhere" };
+	static const uint64_t begins[] = { 0, 50 * MS, 100 * MS, 100 * MS };
+	struct jt_service_options o = JT_SERVICE_OPTIONS_INIT;
+	struct jt_request_start start = { 100, 1, 1 };
+	struct jt_meter *m = open_meter();
+	size_t service, other;
+	uint64_t now;
+
+	check(jt_meter_add_service(m, &o, &service, NULL) == JT_OK);
+	o.name = "other";
+	check(jt_meter_add_service(m, &o, &other, NULL) == JT_OK);
+	run_for(m, 20 * MS);
+	now = jt__now_ns();
+	for (uint64_t i = 0; i < 4; i++)
+		check(jt_request_begin(m, now + begins[i], i, i < 3 ? service : other, &start) ==
+		      JT_OK);
+	for (uint64_t i = 0; i < 4; i++) {
+		struct jt_request_facts f = facts_of(ids[i], 10);
+
+		check(jt_request_end(m, now + 100 * MS, i, &f) == JT_OK);
+	}
+	run_for(m, 110 * MS);
+	settle(m);
+	check(n_records == 4);
+	check_near(concurrency_of("a"), 1.5, 0.001);
+	check_near(concurrency_of("b"), 2, 0.001);
+	check_near(concurrency_of("c"), 1, 0.001); /* the last to leave, in no time */
+	check_near(concurrency_of("elsewhere"), 1, 0.001);
+	jt_meter_free(m);
+}
+
+/* Threads tell late what other threads have told already. */
+static void what_is_told_late_makes_nobody_less_than_one(void)
+{
+	struct jt_service_options o = JT_SERVICE_OPTIONS_INIT;
+	struct jt_request_start start = { 100, 1, 1 };
+	struct jt_meter *m = open_meter();
+	struct jt_request_facts late = facts_of("late", 1), other = facts_of("other", 1);
+	size_t service;
+	uint64_t now;
+
+	check(jt_meter_add_service(m, &o, &service, NULL) == JT_OK);
+	run_for(m, 20 * MS);
+	now = jt__now_ns();
+	check(jt_request_begin(m, now + 40 * MS, 1, service, &start) == JT_OK);
+	check(jt_request_begin(m, now, 2, service, &start) == JT_OK);
+	check(jt_request_end(m, now + 30 * MS, 2, &late) == JT_OK);
+	check(jt_request_end(m, now + 90 * MS, 1, &other) == JT_OK);
+	run_for(m, 100 * MS);
+	settle(m);
+	check(concurrency_of("late") >= 1 && concurrency_of("late") <= 2);
+	check_near(concurrency_of("other"), 1, 0.001);
+	jt_meter_free(m);
+}
+
 /* What the timelines were told, summed up. */
 static struct jt_activity told[2];
 static size_t n_told;
@@ -537,6 +603,8 @@ int main(void)
 	test(phases_of_a_window_add_up_to_it);
 	test(a_request_is_charged_on_all_its_domains);
 	test(waiting_and_loading_are_not_prefill);
+	test(a_record_says_how_many_ran_beside_it);
+	test(what_is_told_late_makes_nobody_less_than_one);
 	test(timelines_are_told_what_runs_on_them);
 	test(samples_that_wait_for_the_watermark_are_no_silence);
 	test(silence_of_a_sensor_is_told_as_a_sample);

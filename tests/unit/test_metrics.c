@@ -213,6 +213,34 @@ static void requests_add_up(void)
 	jt__metrics_free(m);
 }
 
+/* Each was metered at 12 J. */
+static void predictions_are_judged_by_what_was_metered(void)
+{
+	struct jt_metrics *m = new_metrics();
+	struct jt_record good = request("m", "chat"), low = good, gone = good, blind = good;
+	char *s;
+
+	good.predicted_uj = 10000000;
+	low.predicted_uj = 3000000;
+	gone.predicted_uj = blind.predicted_uj = 7000000;
+	strcpy(gone.outcome, "client_gone");
+	blind.total_uj = JT_NONE;
+	jt__metrics_record(m, &good);
+	jt__metrics_record(m, &low);
+	jt__metrics_record(m, &gone);
+	jt__metrics_record(m, &blind);
+	add(m, "m", "chat"); /* nothing was predicted */
+	s = scrape(m);
+	check(value_of(s, "jouletap_predicted_joules_total" CHAT "}") == 13);
+	check(value_of(s, "jouletap_measured_to_predicted_ratio_count" CHAT "}") == 2);
+	check_near(value_of(s, "jouletap_measured_to_predicted_ratio_sum" CHAT "}"), 5.2, 1e-9);
+	check(value_of(s, "jouletap_measured_to_predicted_ratio_bucket" CHAT ",le=\"1.1\"}") == 0);
+	check(value_of(s, "jouletap_measured_to_predicted_ratio_bucket" CHAT ",le=\"1.25\"}") == 1);
+	check(value_of(s, "jouletap_measured_to_predicted_ratio_bucket" CHAT ",le=\"4\"}") == 2);
+	free(s);
+	jt__metrics_free(m);
+}
+
 static void what_is_not_known_is_left_out(void)
 {
 	struct jt_metrics *m = new_metrics();
@@ -229,6 +257,7 @@ static void what_is_not_known_is_left_out(void)
 	check(strstr(s, "jouletap_joules_total") == NULL);
 	check(strstr(s, "jouletap_tokens_total") == NULL);
 	check(strstr(s, "jouletap_request_joules") == NULL);
+	check(strstr(s, "predicted") == NULL);
 	check(strstr(s, "jouletap_lost_notes_total") == NULL);
 	check(strstr(s, "jouletap_domain") == NULL);
 	check(strstr(s, "null") == NULL && strstr(s, "NaN") == NULL);
@@ -474,6 +503,7 @@ int main(int argc, char **argv)
 	if (argc == 3 && strcmp(argv[1], "--print") == 0)
 		return print_a_scrape(strcmp(argv[2], "openmetrics") == 0);
 	test(requests_add_up);
+	test(predictions_are_judged_by_what_was_metered);
 	test(what_is_not_known_is_left_out);
 	test(hostile_names_do_not_break_a_scrape);
 	test(any_bytes_make_a_valid_scrape);

@@ -1,180 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <jansson.h>
-#include <stdlib.h>
-#include <unistd.h>
 #include "tap.h"
 #include "model/model.h"
 
 #define MODELS JT_SOURCE_ROOT "/data/models/"
+#define OTHERS JT_SOURCE_ROOT "/tests/data/models/"
 
-static struct jt_arch load(const char *file)
+static struct jt_size load(const char *file)
 {
 	struct jt_arch a = { 0 };
 	struct jt_error err = { .message = "" };
 
 	if (!check(jt__arch_load(file, &a, &err) == JT_OK))
 		printf("# %s: %s\n", err.where, err.message);
-	return a;
-}
-
-static int parse(const char *json, struct jt_arch *ret_arch, struct jt_error *err)
-{
-	return jt__arch_parse(json, strlen(json), ret_arch, err);
-}
-
-/* Known totals: the models' own cards and papers. */
-static void counts_the_parameters_of_known_models(void)
-{
-	struct jt_arch llama = load(MODELS "llama-3.1-8b.json");
-	struct jt_arch qwen = load(MODELS "qwen3-30b-a3b.json");
-	struct jt_arch gpt2 = load(MODELS "gpt2.json");
-
-	check_near(jt__arch_params(&llama), 8.03e9, 0.02 * 8.03e9);
-	check_near(jt__arch_params(&qwen), 30.53e9, 0.02 * 30.53e9);
-	check_near(jt__arch_matmul_params(&qwen, true), 3.04e9, 0.02 * 3.04e9);
-	check_near(jt__arch_params(&gpt2), 124.4e6, 0.02 * 124.4e6);
-}
-
-static void reads_dimensions_and_fills_in_defaults(void)
-{
-	struct jt_arch llama = load(MODELS "llama-3.1-8b.json");
-	struct jt_arch gpt2 = load(MODELS "gpt2.json");
-
-	check_text(llama.name, "meta-llama/Llama-3.1-8B");
-	check(llama.head_dim == 128 && llama.n_kv_heads == 8 && llama.ffn_mats == 3);
-	check(!llama.tie_embeddings && llama.n_experts == 0);
-	check(jt__arch_kv_bytes_per_token(&llama) == 131072);
-	check(gpt2.intermediate_size == 3072 && gpt2.ffn_mats == 2 && gpt2.n_kv_heads == 12);
-	check(gpt2.tie_embeddings && gpt2.weight_bytes_per_param == 2);
-}
-
-#define DENSE                                                                                      \
-	"\"num_hidden_layers\":2,\"hidden_size\":64,\"intermediate_size\":128,"                    \
-	"\"num_attention_heads\":4,\"vocab_size\":100"
-
-static void finds_a_nested_text_config(void)
-{
-	struct jt_arch a;
-
-	check(parse("{\"model_type\":\"gemma3\",\"torch_dtype\":\"bfloat16\",\"vision_config\":"
-	            "{\"hidden_size\":1},\"text_config\":{" DENSE ",\"head_dim\":32}}",
-	            &a, NULL) == JT_OK);
-	check(a.hidden_size == 64 && a.head_dim == 32);
-}
-
-static void counts_shared_experts_and_dense_first_layers(void)
-{
-	struct jt_arch a;
-	double attention = 4 * 64 * 64, head = 6400;
-
-	check(parse("{" DENSE
-	            ",\"n_routed_experts\":8,\"num_experts_per_tok\":2,\"n_shared_experts\":1,"
-	            "\"moe_intermediate_size\":16,\"first_k_dense_replace\":1}",
-	            &a, NULL) == JT_OK);
-	check(jt__arch_matmul_params(&a, false) ==
-	      2 * attention + 3 * 64 * 128 + 3 * 64 * (8 + 1) * 16 + 64 * 8 + head);
-	check(jt__arch_matmul_params(&a, true) ==
-	      2 * attention + 3 * 64 * 128 + 3 * 64 * (2 + 1) * 16 + 64 * 8 + head);
-}
-
-static void knows_what_quantised_weights_weigh(void)
-{
-	static const struct {
-		const char *json;
-		double bytes;
-	} cases[] = {
-		{ "{" DENSE ",\"torch_dtype\":\"float32\"}", 4 },
-		{ "{" DENSE ",\"dtype\":\"float16\"}", 2 },
-		{ "{" DENSE ",\"quantization_config\":{\"quant_method\":\"fp8\"}}", 1 },
-		{ "{" DENSE ",\"quantization_config\":{\"quant_method\":\"awq\",\"bits\":4}}",
-		  4.25 / 8 },
-		{ "{" DENSE ",\"quantization_config\":{\"quant_method\":\"mxfp4\"}}", 4.25 / 8 },
-	};
-	struct jt_arch a;
-
-	for (size_t i = 0; i < JT_ARRAY_LEN(cases); i++) {
-		check(parse(cases[i].json, &a, NULL) == JT_OK);
-		check(a.weight_bytes_per_param == cases[i].bytes);
-	}
-}
-
-static void names_the_key_that_is_wrong(void)
-{
-	static const char *const cases[][2] = {
-		{ "{\"hidden_size\":64}", "'num_hidden_layers' is missing" },
-		{ "{\"num_hidden_layers\":\"2\"}", "'num_hidden_layers' is not a whole number" },
-		{ "{\"n_layer\":0}", "'n_layer' is not a whole number of at least 1" },
-		{ "{" DENSE ",\"num_key_value_heads\":3}", "'num_key_value_heads' (3)" },
-		{ "{" DENSE ",\"head_dim\":1e30}", "'head_dim'" },
-		{ "{" DENSE ",\"num_experts\":8}", "'num_experts_per_tok' is missing" },
-		{ "{" DENSE ",\"num_experts\":8,\"num_experts_per_tok\":9}",
-		  "'num_experts_per_tok' (9)" },
-		{ "{" DENSE
-		  ",\"num_experts\":8,\"num_experts_per_tok\":1,\"first_k_dense_replace\":3}",
-		  "'first_k_dense_replace'" },
-		{ "{" DENSE ",\"torch_dtype\":\"int3\"}", "'torch_dtype' \"int3\"" },
-		{ "{" DENSE ",\"quantization_config\":{\"quant_method\":\"magic\"}}",
-		  "'quantization_config'" },
-		{ "[1]", "not a JSON object" },
-		{ "{\n\"a\":", "line 2" },
-		{ "", "line 1" },
-	};
-	struct jt_arch a = { .n_layers = 77 };
-
-	for (size_t i = 0; i < JT_ARRAY_LEN(cases); i++) {
-		struct jt_error err = { .message = "" };
-
-		check(parse(cases[i][0], &a, &err) == JT_EINVAL);
-		if (!check(strstr(err.message, cases[i][1]) != NULL))
-			printf("# case %zu: %s\n", i, err.message);
-		check_text(err.where, "config.json");
-	}
-	check(a.n_layers == 77);
-	check(parse("{" DENSE ",\"kv_lora_rank\":512}", &a, NULL) == JT_ENOTSUP);
-}
-
-static void refuses_files_it_cannot_read_or_that_are_too_large(void)
-{
-	char path[] = "/tmp/jouletap-config-XXXXXX";
-	struct jt_error err;
-	struct jt_arch a;
-	int fd = mkstemp(path);
-
-	check(jt__arch_load("/nonexistent/config.json", &a, &err) == JT_ENOENT);
-	check_text(err.where, "/nonexistent/config.json");
-	check(ftruncate(fd, (1 << 20) + 1) == 0);
-	check(jt__arch_load(path, &a, &err) == JT_ELIMIT);
-	check(ftruncate(fd, 10) == 0);
-	check(jt__arch_load(path, &a, &err) == JT_EINVAL);
-	close(fd);
-	unlink(path);
-}
-
-static void *failing_malloc(size_t n)
-{
-	return jt__alloc(1, n);
-}
-
-/*
- * Memory runs out at every allocation in turn, the JSON library's included. That calls some of its
- * own failures bad syntax and overlooks one (a character of a string goes missing), so that only
- * our part is checked: no crash, no leak, a status, and success once there is memory.
- */
-static void survives_running_out_of_memory(void)
-{
-	struct jt_arch a;
-	int status = JT_ENOMEM, n_failed = 0;
-
-	json_set_alloc_funcs(failing_malloc, jt__free);
-	for (uint64_t nth = 1; nth < 100; nth++) {
-		jt__alloc_fail_at(nth);
-		status = jt__arch_load(MODELS "llama-3.1-8b.json", &a, NULL);
-		check(status == JT_OK || status == JT_ENOMEM || status == JT_EINVAL);
-		n_failed += status < 0;
-	}
-	jt__alloc_fail_at(0);
-	json_set_alloc_funcs(malloc, free);
-	check(status == JT_OK && n_failed > 10 && n_failed < 90);
+	return jt__size(&a);
 }
 
 static void finds_gpus_by_our_name_and_by_the_drivers(void)
@@ -212,50 +50,92 @@ static void every_gpu_row_is_within_physical_reason(void)
 	}
 }
 
-/* Own and shared joules of a step's sequences are the step's dynamic joules. */
+/* Own and shared joules of a step's sequences are the step's dynamic joules, whatever the model. */
 static void own_and_shared_joules_add_up_to_the_step(void)
 {
-	struct jt_arch archs[] = { load(MODELS "llama-3.1-8b.json"),
-		                   load(MODELS "qwen3-30b-a3b.json") };
+	struct jt_size sizes[] = { load(MODELS "llama-3.1-8b.json"),
+		                   load(MODELS "qwen3-30b-a3b.json"),
+		                   load(OTHERS "deepseek-v3.json"), load(OTHERS "gemma-3-27b.json"),
+		                   load(OTHERS "nemotron-nano-9b-v2.json") };
+	static const double sequences[][2] = {
+		{ 100, 50.5 }, { 200, 9600 }, { 1, 10 }, { 1, 5000 }
+	};
 	const struct jt_gpu *g = jt__gpu_find("H100-SXM5-80GB");
-	const struct jt_step s = { .prefill_tokens = 300,
-		                   .prefill_ctx_tokens = 100 * 50.5 + 200 * 600,
-		                   .decode_seqs = 2,
-		                   .decode_ctx_tokens = 10 + 5000 };
 
-	for (size_t i = 0; i < JT_ARRAY_LEN(archs); i++) {
-		const struct jt_arch *a = &archs[i];
-		struct jt_own_rates rates = jt__roofline_own_rates(a, g);
+	for (size_t i = 0; i < JT_ARRAY_LEN(sizes); i++) {
+		double sum_j = jt__roofline_shared_j(&sizes[i], g, 302);
+		struct jt_step s = { 0 };
 		struct jt_step_cost c;
-		double sum_j = jt__roofline_shared_j(a, g, 302) +
-		               jt__roofline_own_j(a, g, 100, 50.5) +
-		               jt__roofline_own_j(a, g, 200, 600) +
-		               jt__roofline_own_j(a, g, 1, 10) + jt__roofline_own_j(a, g, 1, 5000);
 
-		jt__roofline(a, g, &s, &c);
-		check_near(sum_j, c.dynamic_j, 1e-12 * c.dynamic_j);
-		sum_j = jt__roofline_shared_j(a, g, 302) + jt__own_j(&rates, 100, 50.5) +
-		        jt__own_j(&rates, 200, 600) + jt__own_j(&rates, 1, 10) +
-		        jt__own_j(&rates, 1, 5000);
+		for (size_t k = 0; k < JT_ARRAY_LEN(sequences); k++) {
+			sum_j += jt__roofline_own_j(&sizes[i], g, sequences[k][0], sequences[k][1]);
+			jt__step_add(&sizes[i], sequences[k][0], sequences[k][1], &s);
+		}
+		check(s.prefill_tokens == 300 && s.decode_seqs == 2);
+		jt__roofline(&sizes[i], g, &s, &c);
 		check_near(sum_j, c.dynamic_j, 1e-12 * c.dynamic_j);
 	}
 }
 
+static double decode_kv_bytes(const struct jt_size *m, double context)
+{
+	const struct jt_gpu *g = jt__gpu_find("H200-SXM-141GB");
+	struct jt_step s = { 0 };
+	struct jt_step_cost c;
+
+	jt__step_add(m, 1, context, &s);
+	jt__roofline(m, g, &s, &c);
+	return c.kv_bytes;
+}
+
+/* DeepSeek-V3: of each token and layer a latent of 512 and a key of 64, which all heads share. */
+static void latent_attention_reads_latents(void)
+{
+	struct jt_size m = load(OTHERS "deepseek-v3.json");
+	struct jt_step one = { .decode_seqs = 1, .decode_ctx_tokens = 1000 };
+	struct jt_step_cost c;
+
+	check(decode_kv_bytes(&m, 1000) == 1001 * 61 * 576 * 2.0);
+	jt__roofline(&m, jt__gpu_find("H200-SXM-141GB"), &one, &c);
+	check_near(c.weight_bytes, 36.6e9, 0.1e9);
+	check_near(c.flops, 2 * 36.6e9 + 4.0 * 61 * 128 * 128 * 1000, 0.2e9);
+}
+
+/* Gemma 3: five layers in six see 1,024 tokens, of which 62 / 6 is a whole number less. */
+static void windows_bound_what_a_decode_reads(void)
+{
+	struct jt_size m = load(OTHERS "gemma-3-27b.json");
+	double layer = 2 * 16 * 128 * 2;
+
+	check_near(decode_kv_bytes(&m, 500), 62 * layer * 501, 1);
+	check_near(decode_kv_bytes(&m, 101024), layer * (62 + 62 * 1024 + 10 * 100000.0), 1e3);
+}
+
+/* Nemotron Nano 2: four layers of 56 keep keys, 27 a state that is read and written. */
+static void a_state_is_read_and_written_whatever_the_context(void)
+{
+	struct jt_size m = load(OTHERS "nemotron-nano-9b-v2.json");
+	double state = 27 * 128 * 80 * 128 * 2.0, token = 4 * 2 * 8 * 128 * 2;
+
+	check(decode_kv_bytes(&m, 0) == token + 2 * state);
+	check(decode_kv_bytes(&m, 1000) == 1001 * token + 2 * state);
+}
+
 static void a_mixture_reads_more_experts_with_more_tokens(void)
 {
-	struct jt_arch a = load(MODELS "qwen3-30b-a3b.json");
-	double all = jt__arch_matmul_params(&a, false) * 2;
-	double one = jt__arch_matmul_params(&a, true) * 2;
+	struct jt_size m = load(MODELS "qwen3-30b-a3b.json");
+	double one = m.matmul_params * 2;
+	double all = one + m.routed_params * (1 - m.routed_share) * 2;
 
-	check_near(jt__arch_weight_bytes_step(&a, 1), one, 1e-9 * one);
-	check(jt__arch_weight_bytes_step(&a, 0) == 0);
-	check(jt__arch_weight_bytes_step(&a, 8) > 3 * one);
-	check_near(jt__arch_weight_bytes_step(&a, 1000), all, 1e-6 * all);
+	check_near(jt__size_touched_bytes(&m, 1), one, 1e-9 * one);
+	check(jt__size_touched_bytes(&m, 0) == 0);
+	check(jt__size_touched_bytes(&m, 8) > 3 * one);
+	check_near(jt__size_touched_bytes(&m, 1000), all, 1e-6 * all);
 }
 
 static void a_decode_step_is_bound_by_memory_and_a_prefill_by_compute(void)
 {
-	struct jt_arch a = load(MODELS "llama-3.1-8b.json");
+	struct jt_size a = load(MODELS "llama-3.1-8b.json");
 	const struct jt_gpu *g = jt__gpu_find("A100-SXM4-80GB");
 	struct jt_step decode = { .decode_seqs = 1, .decode_ctx_tokens = 1000 };
 	struct jt_step prefill = { .prefill_tokens = 4096, .prefill_ctx_tokens = 4096 * 2048.0 };
@@ -304,9 +184,8 @@ static void agrees_with_measured_joules_per_token(void)
 			             .n_kv_heads = 8,
 			             .head_dim = 128,
 			             .vocab_size = 151936,
-			             .ffn_mats = 3,
-			             .weight_bytes_per_param = 2,
-			             .kv_bytes_per_elem = 2 };
+			             .ffn_mats = 3 };
+		struct jt_size m = jt__size(&a);
 		double b = rows[i].batch, out = rows[i].out_tokens, joules;
 		struct jt_step decode = { .decode_seqs = b,
 			                  .decode_ctx_tokens = b * (in_tokens + out / 2) };
@@ -314,8 +193,8 @@ static void agrees_with_measured_joules_per_token(void)
 			                   .prefill_ctx_tokens = b * in_tokens * in_tokens / 2 };
 		struct jt_step_cost d, p;
 
-		jt__roofline(&a, g, &decode, &d);
-		jt__roofline(&a, g, &prefill, &p);
+		jt__roofline(&m, g, &decode, &d);
+		jt__roofline(&m, g, &prefill, &p);
 		joules = (g->idle_w * (d.seconds * out + p.seconds) + d.dynamic_j * out +
 		          p.dynamic_j) /
 		         (b * out);
@@ -325,17 +204,12 @@ static void agrees_with_measured_joules_per_token(void)
 
 int main(void)
 {
-	test(counts_the_parameters_of_known_models);
-	test(reads_dimensions_and_fills_in_defaults);
-	test(finds_a_nested_text_config);
-	test(counts_shared_experts_and_dense_first_layers);
-	test(knows_what_quantised_weights_weigh);
-	test(names_the_key_that_is_wrong);
-	test(refuses_files_it_cannot_read_or_that_are_too_large);
-	test(survives_running_out_of_memory);
 	test(finds_gpus_by_our_name_and_by_the_drivers);
 	test(every_gpu_row_is_within_physical_reason);
 	test(own_and_shared_joules_add_up_to_the_step);
+	test(latent_attention_reads_latents);
+	test(windows_bound_what_a_decode_reads);
+	test(a_state_is_read_and_written_whatever_the_context);
 	test(a_mixture_reads_more_experts_with_more_tokens);
 	test(a_decode_step_is_bound_by_memory_and_a_prefill_by_compute);
 	test(agrees_with_measured_joules_per_token);

@@ -8,7 +8,7 @@
 
 /* Llama-3.1-8B. */
 static const struct jt_arch arch = {
-	.name = "llama",
+	.model = "llama",
 	.n_layers = 32,
 	.hidden_size = 4096,
 	.intermediate_size = 14336,
@@ -17,8 +17,6 @@ static const struct jt_arch arch = {
 	.head_dim = 128,
 	.vocab_size = 128256,
 	.ffn_mats = 3,
-	.weight_bytes_per_param = 2,
-	.kv_bytes_per_elem = 2,
 };
 
 static struct jt_node_options options(uint32_t max_seqs, uint32_t max_batch_tokens)

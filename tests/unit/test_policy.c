@@ -50,16 +50,14 @@ static struct jt_weigher with_model(void)
 	jt__weigher_init(&w, JT_POLICY_ROOFLINE);
 	w.has_model = true;
 	w.gpu = *jt__gpu_find("H100-SXM5-80GB");
-	w.arch = (struct jt_arch){ .n_layers = 32,
-		                   .hidden_size = 4096,
-		                   .intermediate_size = 14336,
-		                   .n_heads = 32,
-		                   .n_kv_heads = 8,
-		                   .head_dim = 128,
-		                   .vocab_size = 128256,
-		                   .ffn_mats = 3,
-		                   .weight_bytes_per_param = 2,
-		                   .kv_bytes_per_elem = 2 };
+	w.model = jt__size(&(struct jt_arch){ .n_layers = 32,
+	                                      .hidden_size = 4096,
+	                                      .intermediate_size = 14336,
+	                                      .n_heads = 32,
+	                                      .n_kv_heads = 8,
+	                                      .head_dim = 128,
+	                                      .vocab_size = 128256,
+	                                      .ffn_mats = 3 });
 	return w;
 }
 

@@ -208,7 +208,7 @@ static void intervals_cover_rows_that_they_were_not_made_from(void)
 		r[i].size = jt__rng_unit(&rng) * (r[i].mixture ? 0.3 : 0.1);
 		r[i].fold = i / 1000;
 	}
-	check(jt__intervals_add(r, 2000, 1, 0, 1, &notes, NULL) == JT_OK);
+	check(jt__intervals_add(r, 2000, 1, 0, 1, 0, &notes, NULL) == JT_OK);
 	for (int i = 1000; i < 2000; i++)
 		covered += r[i].size <= jt__intervals_find(&notes, &r[i]);
 	check_near(covered / 1000.0, 0.9, 0.03);
@@ -315,7 +315,7 @@ static int load_some(struct jt_dataset *d)
 	struct jt_dataset all;
 	size_t n = 0;
 
-	if (jt__dataset_load(path, 1, &all, NULL) < 0)
+	if (jt__dataset_load(path, 1, NULL, &all, NULL) < 0)
 		return -1;
 	for (size_t i = 0; i < all.n; i += 7, n++) {
 		all.rows[n] = all.rows[i];
@@ -409,6 +409,130 @@ static void a_quick_evaluation_never_scores_what_it_has_seen(void)
 	jt__dataset_fini(&d);
 }
 
+/*
+ * What no fit is needed for: rows of @n_models backbones with @each rows; measured over predicted
+ * is exp(τ) of the model times exp(σ) of the row, both normal.
+ */
+#define CALIBRATION_MODELS 200
+#define CALIBRATION_EACH 8
+#define CALIBRATION_ROWS (CALIBRATION_MODELS * CALIBRATION_EACH)
+
+static double normal(struct jt_rng *rng)
+{
+	double sum = -6;
+
+	for (int i = 0; i < 12; i++)
+		sum += jt__rng_unit(rng);
+	return sum;
+}
+
+static bool calibration_sample(double tau, double sigma, struct jt_dataset *d,
+                               struct jt_evaluation *e)
+{
+	struct jt_trial *t = &e->trials[0];
+	struct jt_rng rng = { 7 };
+
+	*d = (struct jt_dataset){ .n = CALIBRATION_ROWS };
+	*e = (struct jt_evaluation){ .d = d, .n_trials = 1 };
+	*t = (struct jt_trial){ .split = JT_SPLIT_BACKBONE, .n_folds = CALIBRATION_MODELS };
+	d->rows = jt__alloc(d->n, sizeof(*d->rows));
+	t->fold = jt__alloc(d->n, sizeof(*t->fold));
+	t->guesses[JT_OURS] = jt__alloc(d->n, sizeof(struct jt_guess));
+	if (!d->rows || !t->fold || !t->guesses[JT_OURS])
+		return false;
+	for (size_t i = 0; i < d->n; i++) {
+		struct jt_row *r = &d->rows[i];
+		static double model;
+
+		t->fold[i] = (uint32_t)(i / CALIBRATION_EACH);
+		if (i % CALIBRATION_EACH == 0)
+			model = tau * normal(&rng);
+		snprintf(r->q.model, sizeof(r->q.model), "m%u", t->fold[i]);
+		strcpy(r->q.gpu, "H100");
+		r->q.is_vllm_new = true;
+		t->guesses[JT_OURS][i].j_per_token = 2;
+		r->j_per_token = 2 * exp(model + sigma * normal(&rng));
+	}
+	return true;
+}
+
+static void a_prior_is_how_much_rows_scatter_over_how_much_models_do(void)
+{
+	static const double sigmas[] = { 0.1, 0.2, 0.4 };
+
+	for (size_t i = 0; i < JT_ARRAY_LEN(sigmas); i++) {
+		double want = sigmas[i] * sigmas[i] / 0.04, prior = 0;
+		struct jt_dataset d;
+		struct jt_evaluation e;
+
+		if (check(calibration_sample(0.2, sigmas[i], &d, &e)))
+			check(jt__calibration_prior(&e, &prior, NULL) == JT_OK);
+		check_near(prior / want, 1, 0.25);
+		jt__evaluation_fini(&e);
+		jt__dataset_fini(&d);
+	}
+}
+
+/*
+ * After k rows the error of the best factor has the variance σ² + τ² σ² / (σ² + k τ²): with both
+ * 0.2 and one row 0.06, with three 0.05; without any 0.08. 90 % of a normal are within 1.645
+ * deviations.
+ */
+static void taught_rows_are_as_far_off_as_theory_says(void)
+{
+	static const uint32_t ks[] = { 0, 1, 3 };
+	static const double variance[] = { 0.08, 0.06, 0.05 };
+	struct jt_residual *r = jt__alloc(CALIBRATION_ROWS, sizeof(*r));
+	struct jt_calibration c;
+	struct jt_dataset d;
+	struct jt_evaluation e;
+
+	if (!check(calibration_sample(0.2, 0.2, &d, &e) && r))
+		goto out;
+	for (size_t i = 0; i < JT_ARRAY_LEN(ks); i++) {
+		double square = 0;
+
+		check(jt__calibrated_residuals(&e, &e.trials[0], ks[i], 1, r, NULL) == JT_OK);
+		for (size_t j = 0; j < d.n; j++)
+			square += r[j].size * r[j].size;
+		check_near(square / (double)d.n / variance[i], 1, 0.12);
+		check(jt__calibration_gain(&e, ks[i], false, 1, &c, NULL) == JT_OK);
+		check(c.n_groups == CALIBRATION_MODELS && c.k == ks[i]);
+		check_near(c.covered, 0.9, 0.02);
+		check_near(log(c.width) / 2 / sqrt(variance[i]), 1.645, 0.15);
+	}
+	/* No row has eight others: nothing is known of what so many teach. */
+	check(jt__calibrated_residuals(&e, &e.trials[0], CALIBRATION_EACH, 1, r, NULL) == JT_OK);
+	check(isnan(r[0].size) && isnan(r[CALIBRATION_ROWS - 1].size));
+out:
+	jt__free(r);
+	jt__evaluation_fini(&e);
+	jt__dataset_fini(&d);
+}
+
+static void a_row_teaches_those_of_its_gpu_and_where_asked_its_task_alone(void)
+{
+	struct jt_calibration c;
+	struct jt_dataset d;
+	struct jt_evaluation e;
+
+	if (!check(calibration_sample(0.2, 0.2, &d, &e)))
+		goto out;
+	for (size_t i = 0; i < d.n; i++) {
+		strcpy(d.rows[i].q.task, i % 2 ? "chat" : "code");
+		strcpy(d.rows[i].q.gpu, i % 4 < 2 ? "H100" : "L4");
+	}
+	check(jt__calibration_gain(&e, 3, false, 1, &c, NULL) == JT_OK);
+	check(c.n_groups == (size_t)2 * CALIBRATION_MODELS);
+	check(jt__calibration_gain(&e, 3, true, 1, &c, NULL) == JT_OK);
+	check(c.n_groups == 0 && isnan(c.after));
+	check(jt__calibration_gain(&e, 1, true, 1, &c, NULL) == JT_OK);
+	check(c.n_groups == (size_t)4 * CALIBRATION_MODELS);
+out:
+	jt__evaluation_fini(&e);
+	jt__dataset_fini(&d);
+}
+
 int main(void)
 {
 	float x[] = { 0, 1, 2, 3 }, y[] = { 0, 1, 2, 3 };
@@ -429,6 +553,9 @@ int main(void)
 	test(metrics_are_those_by_hand);
 	test(a_conformal_quantile_counts_the_row_to_come);
 	test(intervals_cover_rows_that_they_were_not_made_from);
+	test(a_prior_is_how_much_rows_scatter_over_how_much_models_do);
+	test(taught_rows_are_as_far_off_as_theory_says);
+	test(a_row_teaches_those_of_its_gpu_and_where_asked_its_task_alone);
 	test(a_bad_row_is_named_by_its_line);
 	test(figures_that_contradict_each_other_are_refused);
 	test(a_row_without_hardware_is_left_out_and_counted);

@@ -20,7 +20,7 @@ static const struct jt_sim_model qwen = { .arch = { .n_layers = 48,
 	                                            .vocab_size = 151936,
 	                                            .n_experts = 128,
 	                                            .experts_per_tok = 8,
-	                                            .expert_size = 768 } };
+	                                            .moe_intermediate_size = 768 } };
 
 static struct jt_instance ranks(const struct jt_sim_model *model, uint32_t tp, uint32_t pp,
                                 uint32_t ep)
@@ -39,6 +39,8 @@ static void llama_8b_takes_16_gb_on_one_rank(void)
 	struct jt_instance in = ranks(&llama, 1, 1, 1);
 
 	check(jt__rank_weight_bytes(&in) == 16060522496u);
+	/* The formulas of the other rooms, and two norms of each layer and one at the end. */
+	check(jt__rank_weight_bytes(&in) == jt__size(&llama.arch).weight_bytes + 65 * 4096 * 2);
 	check(jt__rank_kv_bytes_per_token(&in) == 131072);
 	in.serving.kv_fp8 = true;
 	check(jt__rank_kv_bytes_per_token(&in) == 65536);

@@ -16,10 +16,23 @@ export interface Question {
 	experts_per_tok?: number | null;
 	moe_intermediate_size?: number | null;
 	n_shared_experts?: number | null;
-	/** Layers of a mixture before the first that has experts. */
+	/** Of a mixture's feed-forward blocks, those without experts. */
 	first_k_dense?: number | null;
+	/** Latent attention; q_lora_rank 0: queries are not compressed. */
 	kv_lora_rank?: number | null;
+	q_lora_rank?: number | null;
+	qk_nope_head_dim?: number | null;
+	qk_rope_head_dim?: number | null;
+	v_head_dim?: number | null;
 	sliding_window?: number | null;
+	/** Of all layers, those with a window, with attention, with a feed-forward block. Default: a guess, all, all. */
+	n_sliding_layers?: number | null;
+	n_attention_layers?: number | null;
+	n_ffn_layers?: number | null;
+	/** Layers that mix tokens without attention; parameters and elements of state of one. */
+	n_ssm_layers?: number | null;
+	ssm_params?: number | null;
+	ssm_state?: number | null;
 	/** Matrices of a feed-forward block: 3 gated, 2 plain. */
 	ffn_mats?: number | null;
 	/** 1: output and input share their embedding; 0: they do not. */
@@ -39,6 +52,8 @@ export interface Question {
 	gpu_bf16_tflops?: number | null;
 	gpu_fp8_tflops?: number | null;
 	gpu_tdp_w?: number | null;
+	/** What one draws with a model loaded and nothing to do. Default: 0.17 of gpu_tdp_w. */
+	gpu_idle_w?: number | null;
 	/** Devices, and how the model is spread over them. */
 	n_gpu?: number | null;
 	tp?: number | null;
@@ -85,7 +100,7 @@ export interface Prediction {
 	distance: number | null;
 	nearest: string | null;
 	/** Why the data says little about this; empty: it does not. */
-	outside: ("range" | "far" | "gpu" | "weights")[];
+	outside: ("range" | "far" | "gpu" | "weights" | "engine")[];
 	/** The same in words. */
 	reason: string;
 }

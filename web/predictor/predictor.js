@@ -3,7 +3,7 @@
 
 const NUMBER = 0, FLAG = 1, CHOICE = 2, COUNT = 3, TEXT = 4;
 const PARTS = ["sum", "linear", "trees", "kernel"];
-const OUTSIDE = { range: 1, far: 2, gpu: 4, weights: 8 };
+const OUTSIDE = { range: 1, far: 2, gpu: 4, weights: 8, engine: 16 };
 // What is not said of a question: one device, no parallelism, a current engine; any other number is not known.
 const DEFAULTS = { n_gpu: 1, tp: 1, pp: 1, dp: 1, ep: 1, is_vllm_new: true };
 

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
-#include "predictor/realmath.h"
+#include "model/realmath.h"
 
 /* ln 2 in two pieces: the first has 32 bits, so that up to 2^20 times it is exact. */
 #define LN2_HI 0x1.62e42feep-1
