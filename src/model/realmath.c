@@ -60,6 +60,8 @@ double jt__exp(double x)
  */
 double jt__ln(double x)
 {
+	static const double twice_inverse[] = { 2.0 / 21, 2.0 / 19, 2.0 / 17, 2.0 / 15, 2.0 / 13,
+		                                2.0 / 11, 2.0 / 9,  2.0 / 7,  2.0 / 5,  2.0 / 3 };
 	double f, s, z, half_square, series = 0;
 	uint64_t bits;
 	int k = 0;
@@ -85,8 +87,8 @@ double jt__ln(double x)
 	f -= 1;
 	s = f / (2 + f);
 	z = s * s;
-	for (int i = 21; i >= 3; i -= 2)
-		series = z * (series + 2.0 / i);
+	for (unsigned i = 0; i < sizeof(twice_inverse) / sizeof(double); i++)
+		series = z * (series + twice_inverse[i]);
 	half_square = 0.5 * f * f;
 	return k * LN2_HI - ((half_square - (s * (half_square + series) + k * LN2_LO)) - f);
 }

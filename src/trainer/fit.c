@@ -12,9 +12,9 @@
 /* Trees and kernel are small corrections, and many weak trees are steadier than few strong ones. */
 static const struct jt_boost_params tree_params = {
 	.kind = JT_BOOST_TREES,
-	.n_trees = 450,
+	.n_trees = 300,
 	.depth = 4,
-	.eta = 0.05,
+	.eta = 0.07,
 	.min_child_weight = 3,
 	.lambda = 3,
 	.subsample = 0.8,
