@@ -162,7 +162,7 @@ struct jt_charge {
 	X(TEXT,    provenance,        "provenance",        12, "measured, derived, modelled or predicted") \
 	X(TEXT,    policy,            "policy",            12, "how shares were weighed: equal, tokens, roofline, or phase_split (roofline without an architecture)") \
 	X(TEXT,    phase_source,      "phase_source",      12, "engine (timings), stream (first token, or that none came) or ratio (configured split)") \
-	X(TEXT,    domains,           "domains",           96, "energy domains it ran on, comma separated") \
+	X(TEXT,    domains,           "domains",          512, "energy domains it ran on, comma separated") \
 	X(NUMBER,  concurrency_milli, "concurrency",        0, "requests on its upstream while it ran, itself included: the mean over that time") \
 	X(JOULES,  predicted_uj,      "predicted_j",        0, "what total_j was predicted to be before it ran") \
 	X(JOULES,  predicted_lo_uj,   "predicted_lo_j",     0, "lower end of the 90 % interval of that") \

@@ -309,8 +309,8 @@ static int run_table(const struct args *a)
 
 	if (other)
 		return jt__cli_fail_usage("predict",
-		                          "'--csv' has whole requests in its rows: not together "
-		                          "with '--%s'",
+		                          "'--csv' is from table to table, its rows say all of a "
+		                          "request: not together with '--%s'",
 		                          other);
 	if (jt__predict_same_file(a->csv, a->output))
 		return jt__cli_fail_usage("predict",
@@ -398,7 +398,7 @@ static const struct jt_opt options[] = {
 	{ "list-zones", 0, JT_OPT_FLAG, NULL, NULL, AT(list_zones), "the same of grids, with year and source" },
 	{ "quiet", 'q', JT_OPT_FLAG, NULL, NULL, AT(quiet), "no progress bar, no count of rows" },
 	{ "fitted", 0, JT_OPT_TEXT, "FILE", NULL, AT(fitted), "the fitted model, from jouletap train (default: jouletap's own)" },
-	{ "recalibrate", 0, JT_OPT_LIST, "FILE", NULL, AT(recalibrate), "compare records, jouletap-record(5), with what is predicted, and learn a factor for each model on a GPU; may be given again" },
+	{ "recalibrate", 0, JT_OPT_LIST, "FILE", NULL, AT(recalibrate), "compare records, jouletap-record(5), with what is predicted, and learn a factor for each model on a GPU" },
 	{ "config", 'c', JT_OPT_TEXT, "FILE", NULL, AT(config), "the gateway's configuration, jouletap.yaml(5): which model and GPUs the upstreams of the records are" },
 	{ "factors", 0, JT_OPT_TEXT, "FILE", NULL, AT(factors), "use what --recalibrate has written" },
 	JT_OPTS_END,
@@ -415,10 +415,11 @@ const struct jt_command jt__cmd_predict = {
 		"the provenance of all of it is \"predicted\".\n\n"
 		"A warning says when the request is outside the data, and why. Most measured rows do not tell how long their "
 		"inputs were, and none has awq or gptq weights: what the model says of these rests on physics. Time is an estimate, "
-		"within 15 % for half of the models that it was not fitted to.\n\n"
+		"within 17 % for half of the rows of models that it was not fitted to.\n\n"
 		"With --csv each row of a table is a configuration: architecture, hardware and load, in columns found by name "
 		"(model, n_layers, hidden_size, gpu, gpu_bw_gbs, dtype, batch_avg, out_tokens_mean and so on). Names are enough: "
-		"a model of --list-models and a GPU of --list-gpus fill in what a row leaves blank. All columns are "
+		"a model of --list-models and a GPU of --list-gpus fill in what a row leaves blank; of any other GPU say gpu_mem_gb, "
+		"gpu_bw_gbs, gpu_bf16_tflops and gpu_tdp_w. All columns are "
 		"written again as they are, and behind them predicted_energy_per_token_j, predicted_lo_j and predicted_hi_j (the "
 		"interval, of joules per output token), predicted_energy_per_request_j, predicted_latency_s, outside_data (0 or 1) and "
 		"reason. A row that cannot be predicted has these empty and a reason. What was measured is not looked at; a table that was "
@@ -439,7 +440,7 @@ const struct jt_command jt__cmd_predict = {
 		    "jouletap predict --list-models  # what can be named; --list-gpus, --list-zones\n"
 		    "jouletap predict -m config.json -g H100 -b 8 --recalibrate access.jsonl -o h100.json  # learn\n"
 		    "jouletap predict --recalibrate access.jsonl -c jouletap.yaml -o factors.json  # from all upstreams\n",
-	.see_also = "jouletap-train(1) jouletap-record(5) jouletap.yaml(5)",
+	.see_also = "jouletap-train(1) jouletap-record(5)",
 	.options = options,
 	.args_size = sizeof(struct args),
 	.run = run,

@@ -149,7 +149,7 @@ static int run(const void *args, const struct jt_operands *operands)
 /* clang-format off */
 #define AT(member) offsetof(struct args, member)
 static const struct jt_opt options[] = {
-	{ "data", 'd', JT_OPT_LIST, "FILE", NULL, AT(data), "a CSV table of measured energy, or records of requests as the gateway's access log has them; may be given again" },
+	{ "data", 'd', JT_OPT_LIST, "FILE", NULL, AT(data), "a CSV table of measured energy, or records of requests as the gateway's access log has them" },
 	{ "config", 'c', JT_OPT_TEXT, "FILE", NULL, AT(config), "the gateway's configuration, jouletap.yaml(5): which model and GPUs the upstreams of the records are" },
 	{ "output", 'o', JT_OPT_TEXT, "FILE", NULL, AT(output), "write the fitted model, as JSON" },
 	{ "cv", 0, JT_OPT_FLAG, NULL, NULL, AT(cv), "score it, and what it is compared with, on rows, backbones, GPU types and sources that were left out" },
@@ -185,7 +185,7 @@ const struct jt_command jt__cmd_train = {
 		    "jouletap train --data energy.csv --cv  # and score\n"
 		    "jouletap train --data a.csv --data b.csv --report report.html  # with plots\n"
 		    "jouletap train --data energy.csv --data access.jsonl -c jouletap.yaml -o model.json  # own requests as well\n",
-	.see_also = "jouletap-predict(1) jouletap-record(5) jouletap.yaml(5)",
+	.see_also = "jouletap-predict(1) jouletap-record(5)",
 	.options = options,
 	.args_size = sizeof(struct args),
 	.run = run,

@@ -357,16 +357,22 @@ static const char *negation(const struct jt_opt *o)
 	return o->kind == JT_OPT_SWITCH ? "[no-]" : "";
 }
 
+/* What is taken if the option is not given, where that can be shown. */
+static const char *shown_fallback(const struct jt_opt *o)
+{
+	return o->fallback && *o->fallback ? o->fallback : NULL;
+}
+
 static void print_option(const struct jt_opt *o, FILE *to)
 {
 	char left[64], help[640];
-	const char *arg = o->arg ? o->arg : "";
+	const char *arg = o->arg ? o->arg : "", *fallback = shown_fallback(o);
 
 	snprintf(left, sizeof(left), "%c%c%s--%s%s%s%s", o->letter ? '-' : ' ',
 	         o->letter ? o->letter : ' ', o->letter ? ", " : "  ", negation(o), o->name,
 	         *arg ? " " : "", arg);
-	snprintf(help, sizeof(help), "%s%s%s%s%s", o->help, o->fallback ? " (default " : "",
-	         o->fallback ? o->fallback : "", o->fallback ? ")" : "",
+	snprintf(help, sizeof(help), "%s%s%s%s%s", o->help, fallback ? " (default " : "",
+	         fallback ? fallback : "", fallback ? ")" : "",
 	         o->kind == JT_OPT_LIST ? "; may be repeated" : "");
 	print_entry(left, help, to);
 }
@@ -459,7 +465,7 @@ static void scdoc_option(const struct jt_opt *o, FILE *to)
 	}
 	fputs("\n\t", to);
 	jt__opt_print_scdoc(o->help, to);
-	if (o->fallback) {
+	if (shown_fallback(o)) {
 		fputs(" (default ", to);
 		jt__opt_print_scdoc(o->fallback, to);
 		fputs(")", to);

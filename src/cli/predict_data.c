@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What jouletap predict reads: models, tables that come with the program, the carbon of grids. */
 #include <errno.h>
-#include <jansson.h>
 #include <math.h>
 #include <string.h>
 #include <strings.h>
@@ -47,48 +46,6 @@ void jt__table_close(struct jt_table_file *t)
 
 /* ---- models ---- */
 
-/* Where the last part of @path begins, of which slashes at the end are none. */
-static const char *last_part(const char *path, size_t *n)
-{
-	size_t begin;
-
-	while (*n && path[*n - 1] == '/')
-		--*n;
-	begin = *n;
-	while (begin && path[begin - 1] != '/')
-		begin--;
-	*n -= begin;
-	return path + begin;
-}
-
-/* A file that does not say what model it is of is called as its directory is, or as itself. */
-static void name_by_path(const char *path, struct jt_question *q)
-{
-	size_t n = strlen(path), end = strlen(".json");
-	const char *name = last_part(path, &n);
-
-	if (n == strlen("config.json") && strncmp(name, "config.json", n) == 0) {
-		n = (size_t)(name - path);
-		name = last_part(path, &n);
-	} else if (n > end && strncmp(name + n - end, ".json", end) == 0) {
-		n -= end;
-	}
-	if (!n || *name == '.' || *name == '-')
-		return;
-	jt__copy_text(q->model, sizeof(q->model), name, n);
-	jt__ask_group(q->model, q->model_group, sizeof(q->model_group));
-}
-
-static bool has_name(const struct jt_buf *text)
-{
-	json_t *root = json_loadb(jt__buf_bytes(text), jt__buf_len(text), 0, NULL);
-	const char *name = json_string_value(json_object_get(root, "_name_or_path"));
-	bool has = name && *name;
-
-	json_decref(root);
-	return has;
-}
-
 int jt__predict_config(const char *path, struct jt_question *ret, struct jt_error *err)
 {
 	struct jt_buf text;
@@ -97,9 +54,8 @@ int jt__predict_config(const char *path, struct jt_question *ret, struct jt_erro
 	jt__buf_init(&text, MAX_FILE);
 	status = jt__predict_read(path, &text, err);
 	if (status == JT_OK)
-		status = jt__ask_config(jt__buf_bytes(&text), jt__buf_len(&text), path, ret, err);
-	if (status == JT_OK && !has_name(&text))
-		name_by_path(path, ret);
+		status = jt__ask_config_of(path, jt__buf_bytes(&text), jt__buf_len(&text), path,
+		                           ret, err);
 	jt__buf_fini(&text);
 	return status;
 }
@@ -123,11 +79,12 @@ static bool is_config(const char *name, char path[PATH_MAX_LEN])
 
 static int fail_unknown(const struct jt_models *models, const char *name, struct jt_error *err)
 {
-	char offered[140];
+	char offered[120];
 
 	jt__models_offer(models, name, offered, sizeof(offered));
 	return jt__fail(err, JT_ENOENT, "predict",
-	                "no model '%.60s': not a config.json, nor one model of --list-models%s%s",
+	                "no model '%.60s': give the path of its config.json, or one model of "
+	                "--list-models%s%s",
 	                name, *offered ? "; near it: " : "", offered);
 }
 

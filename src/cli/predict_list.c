@@ -18,7 +18,8 @@ static void put_model(struct jt_buf *b, const struct jt_model_row *r, bool json,
 	const struct jt_question *q = &r->q;
 	struct jt_size s = jt__size(&q->arch);
 	double all_b = isnan(q->params_total_b) ? s.params * 1e-9 : q->params_total_b;
-	double active_b = isnan(q->params_active_b) ? s.matmul_params * 1e-9 : q->params_active_b;
+	double counted_b = s.routed_params > 0 ? s.matmul_params * 1e-9 : all_b;
+	double active_b = isnan(q->params_active_b) ? counted_b : q->params_active_b;
 
 	if (!json) {
 		jt__buf_printf(b, "%-48s %9.4g %9.4g %7g %7g\n", r->name, all_b, active_b,
@@ -50,15 +51,24 @@ static int list_models(struct jt_buf *b, bool json, struct jt_error *err)
 
 /* ---- GPUs ---- */
 
+static void put_gpu(struct jt_buf *b, const struct jt_gpu *g)
+{
+	char fp8[16] = "-";
+
+	if (!isnan(g->fp8_tflops))
+		snprintf(fp8, sizeof(fp8), "%g", g->fp8_tflops);
+	jt__buf_printf(b, "%-26s %6g %7g %12g %11s %10g %6g %7g\n", g->name, g->mem_gb, g->bw_gbs,
+	               g->bf16_tflops, fp8, g->link_gbs, g->tdp_w, g->idle_w);
+}
+
 static int list_gpus(struct jt_buf *b, bool json)
 {
 	if (!json)
-		jt__buf_printf(b, "%-26s %6s %7s %12s %7s\n", "GPU", "GB", "GB/s", "bf16 TFLOP/s",
-		               "TDP W");
+		jt__buf_printf(b, "%-26s %6s %7s %12s %11s %10s %6s %7s\n", "GPU", "GB", "GB/s",
+		               "bf16 TFLOP/s", "fp8 TFLOP/s", "link GB/s", "TDP W", "idle W");
 	for (const struct jt_gpu *g = jt__gpus; g->name; g++) {
 		if (!json) {
-			jt__buf_printf(b, "%-26s %6g %7g %12g %7g\n", g->name, g->mem_gb, g->bw_gbs,
-			               g->bf16_tflops, g->tdp_w);
+			put_gpu(b, g);
 			continue;
 		}
 		open_row(b, g == jt__gpus);
@@ -66,7 +76,10 @@ static int list_gpus(struct jt_buf *b, bool json)
 		jt__json_member_double(b, "memory_gb", g->mem_gb);
 		jt__json_member_double(b, "bandwidth_gb_s", g->bw_gbs);
 		jt__json_member_double(b, "bf16_tflop_s", g->bf16_tflops);
+		jt__json_member_double(b, "fp8_tflop_s", g->fp8_tflops);
+		jt__json_member_double(b, "link_gb_s", g->link_gbs);
 		jt__json_member_double(b, "tdp_w", g->tdp_w);
+		jt__json_member_double(b, "idle_w", g->idle_w);
 		jt__buf_append_text(b, "}");
 	}
 	return JT_OK;

@@ -157,6 +157,25 @@ void jt__models_fini(struct jt_models *m)
 
 /* ---- finding ---- */
 
+/* The first of the backbone @key, of those that are called like it where any is. */
+static const struct jt_model_row *find_backbone(const struct jt_models *m, const char *key)
+{
+	const struct jt_model_row *found = NULL;
+	char group[JT_MODEL_NAME];
+
+	for (size_t i = 0; i < m->n; i++) {
+		const struct jt_model_row *r = &m->rows[i];
+
+		make_key(r->q.model_group, group);
+		if (strcmp(group, key) != 0)
+			continue;
+		if (strncmp(r->key, key, strlen(key)) == 0)
+			return r;
+		found = found ? found : r;
+	}
+	return found;
+}
+
 const struct jt_model_row *jt__models_find(const struct jt_models *m, const char *name)
 {
 	char key[JT_MODEL_NAME];
@@ -171,14 +190,7 @@ const struct jt_model_row *jt__models_find(const struct jt_models *m, const char
 	for (size_t i = 0; i < m->n; i++)
 		if (*key && strcmp(m->rows[i].key, key) == 0)
 			return &m->rows[i];
-	for (size_t i = 0; i < m->n; i++) {
-		char group[JT_MODEL_NAME];
-
-		make_key(m->rows[i].q.model_group, group);
-		if (*key && strcmp(group, key) == 0)
-			return &m->rows[i];
-	}
-	return NULL;
+	return *key ? find_backbone(m, key) : NULL;
 }
 
 const struct jt_model_row *jt__models_begin(const struct jt_models *m, const char *name)

@@ -91,6 +91,18 @@ static int warning(const struct jt_forecast *f, uint32_t i, char *out, size_t si
 
 /* ---- for people ---- */
 
+/* What %.*g takes for at least @least digits and no exponent, however large the number. */
+static int digits(double v, int least)
+{
+	double n = v >= 10 ? floor(log10(v)) + 1 : 1;
+
+	return (int)fmin(fmax(n, least), 15);
+}
+
+/* For "%.*g": four digits, three of what is rough. */
+#define FINE(v) digits(v, 4), v
+#define ROUGH(v) digits(v, 3), v
+
 /* Names are those of files, which may hold what a terminal obeys. */
 static void print_name(const char *name, FILE *to)
 {
@@ -107,18 +119,18 @@ static void print_footprint(const struct jt_forecast *f, const struct figures *v
 	double kwh = v->facility_j / J_PER_KWH;
 
 	if (p->pue != 1)
-		fprintf(to, "with PUE %.3g  %.4g J, %.4g Wh\n", p->pue, v->facility_j,
-		        v->facility_j / J_PER_WH);
+		fprintf(to, "facility     %.*g J, %.*g Wh (PUE %.4g)\n", FINE(v->facility_j),
+		        FINE(v->facility_j / J_PER_WH), p->pue);
 	if (!isnan(p->g_per_kwh))
-		fprintf(to, "carbon       %.4g g CO2e (%.4g g/kWh; ", kwh * p->g_per_kwh,
-		        p->g_per_kwh);
+		fprintf(to, "carbon       %.*g g CO2e (%.*g g/kWh; ", FINE(kwh * p->g_per_kwh),
+		        FINE(p->g_per_kwh));
 	if (!isnan(p->g_per_kwh) && !isnan(p->carbon_year))
 		fprintf(to, "%s, %.0f: ", p->carbon_region, p->carbon_year);
 	if (!isnan(p->g_per_kwh))
 		fprintf(to, "%s)\n", p->carbon_source);
 	if (!isnan(p->price_per_kwh))
-		fprintf(to, "cost         %.4g (%.4g a kWh, as given)\n", kwh * p->price_per_kwh,
-		        p->price_per_kwh);
+		fprintf(to, "cost         %.*g (%.*g a kWh, as given)\n",
+		        FINE(kwh * p->price_per_kwh), FINE(p->price_per_kwh));
 }
 
 static void print_shares(const struct figures *v, FILE *to)
@@ -127,8 +139,9 @@ static void print_shares(const struct figures *v, FILE *to)
 
 	if (!v->has_shares)
 		return;
-	fprintf(to, "phases       prefill %.4g J (%.0f %%), decode %.4g J (%.0f %%)\n",
-	        s->prefill * v->j, 100 * s->prefill, s->decode * v->j, 100 * s->decode);
+	fprintf(to, "phases       prefill %.*g J (%.0f %%), decode %.*g J (%.0f %%)\n",
+	        FINE(s->prefill * v->j), 100 * s->prefill, FINE(s->decode * v->j),
+	        100 * s->decode);
 	fprintf(to, "goes to      compute %.0f %%, memory %.0f %%, idle and launches %.0f %%\n",
 	        100 * s->compute, 100 * s->memory, 100 * s->waiting);
 }
@@ -159,8 +172,8 @@ static void print_what_if(const struct jt_forecast *f, FILE *to)
 	fprintf(to, "\n%-26s %12s %12s %9s\n", "what if", "J/token", "J", "change");
 	while (jt__what_if(&f->q, &i, &q, what, sizeof(what)))
 		if (jt__fitted_answer(f->model, &q, &p, NULL) == JT_OK)
-			fprintf(to, "%-26s %12.4g %12.4g %+8.0f %%%s\n", what, p.j_per_token,
-			        p.j_per_token * q.out_tokens,
+			fprintf(to, "%-26s %12.*g %12.*g %+8.0f %%%s\n", what,
+			        FINE(p.j_per_token), FINE(p.j_per_token * q.out_tokens),
 			        100 * (p.j_per_token / f->p.j_per_token - 1),
 			        p.outside ? "  (outside the data)" : "");
 }
@@ -177,15 +190,15 @@ void jt__forecast_print(const struct jt_forecast *f, FILE *to)
 	fprintf(to, " on %.0f × %s, %s, %s: %.9g tokens in, %.9g out, batch %.9g\n\n", q->n_gpu,
 	        q->gpu, jt__weights_name(q->weights), q->engine, q->in_tokens, q->out_tokens,
 	        q->batch);
-	fprintf(to, "energy       %.4g J a request (%.4g … %.4g J, %.0f %%)\n", v.j, v.lo_j, v.hi_j,
-	        percent);
-	fprintf(to, "             %.4g Wh a request (%.4g … %.4g Wh)\n", v.j / J_PER_WH,
-	        v.lo_j / J_PER_WH, v.hi_j / J_PER_WH);
-	fprintf(to, "             %.4g J an output token (%.4g … %.4g J)\n", f->p.j_per_token,
-	        f->p.lo_j, f->p.hi_j);
+	fprintf(to, "energy       %.*g J a request (%.*g … %.*g J, %.0f %%)\n", FINE(v.j),
+	        FINE(v.lo_j), FINE(v.hi_j), percent);
+	fprintf(to, "             %.*g Wh a request (%.*g … %.*g Wh)\n", FINE(v.j / J_PER_WH),
+	        FINE(v.lo_j / J_PER_WH), FINE(v.hi_j / J_PER_WH));
+	fprintf(to, "             %.*g J an output token (%.*g … %.*g J)\n", FINE(f->p.j_per_token),
+	        FINE(f->p.lo_j), FINE(f->p.hi_j));
 	print_shares(&v, to);
-	fprintf(to, "time         about %.3g s, %.3g ms an output token\n", v.latency_s,
-	        1e3 * v.latency_s / q->out_tokens);
+	fprintf(to, "time         about %.*g s, %.*g ms an output token\n", ROUGH(v.latency_s),
+	        ROUGH(1e3 * v.latency_s / q->out_tokens));
 	fprintf(to, "power        about %.0f W of %.0f W, all GPUs together\n", v.power_w,
 	        q->n_gpu * q->gpu_tdp_w);
 	print_footprint(f, &v, to);

@@ -326,23 +326,26 @@ static int begin(struct table *t, struct jt_error *err)
 	return JT_OK;
 }
 
+/* Whether what is left of the text may end within the next row. */
+static bool is_low(struct table *t)
+{
+	jt__sheet_pass_empty(&t->sheet);
+	return !t->at_end && (size_t)(t->sheet.end - t->sheet.p) < MIN_LEFT;
+}
+
 /* 1: there is a row; 0: there is none, or nobody wants it. */
 static int next_row(struct table *t, struct jt_error *err)
 {
-	for (;;) {
-		bool is_low = !t->at_end && (size_t)(t->sheet.end - t->sheet.p) < MIN_LEFT;
-		int status;
+	if (t->n == (t->replaces ? 1 : AT_ONCE) && !finish_rows(t))
+		return 0;
+	while (is_low(t)) {
+		int status = finish_rows(t) ? refill(t, err) : JT_OK;
 
-		if (is_low || t->n == (t->replaces ? 1 : AT_ONCE))
-			if (!finish_rows(t))
-				return 0;
-		status = is_low ? refill(t, err) : JT_OK;
-		t->sheet.err = err;
-		if (status == JT_OK)
-			status = jt__sheet_next(&t->sheet);
-		if (status != 0 || t->at_end)
+		if (status < 0 || ferror(t->out))
 			return status;
 	}
+	t->sheet.err = err;
+	return jt__sheet_next(&t->sheet);
 }
 
 static int copy(struct table *t, bool quiet, struct jt_error *err)

@@ -113,8 +113,9 @@ static void value_ends(struct reader *r)
 	case N:
 		ask->n = jt__scan_u64(s, 1);
 		break;
-	case MAX_TOKENS:
-		ask->max_tokens = jt__scan_u64(s, 1);
+	case MAX_TOKENS: /* under several names, of which a client may leave some null */
+		if (s->type != JT_SCAN_NULL)
+			ask->max_tokens = jt__scan_u64(s, 1);
 		break;
 	case PROMPT:
 		if (s->type == JT_SCAN_STRING)

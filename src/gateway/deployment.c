@@ -23,8 +23,8 @@ static int ask_model(const struct jt_config_upstream *u, struct jt_question *q,
 	jt__buf_init(&text, MAX_ARCHITECTURE);
 	status = jt__textfile_read(u->architecture, "architecture", &text, err);
 	if (status == JT_OK) {
-		status = jt__ask_config(jt__buf_bytes(&text), jt__buf_len(&text), "architecture", q,
-		                        &why);
+		status = jt__ask_config_of(u->architecture, jt__buf_bytes(&text),
+		                           jt__buf_len(&text), "architecture", q, &why);
 		if (status < 0)
 			jt__fail(err, status, "architecture", "'%.60s': %s", u->architecture,
 			         why.message);

@@ -101,14 +101,14 @@ int jt__estimate(const struct jt_estimator *e, const struct jt_ask *ask, const c
 	return JT_OK;
 }
 
-void jt__estimate_begin(struct jt_estimator *e)
+void jt__estimate_begin(struct jt_estimator *e, uint32_t choices)
 {
-	atomic_fetch_add_explicit(&e->n_running, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&e->n_running, choices, memory_order_relaxed);
 }
 
-void jt__estimate_end(struct jt_estimator *e)
+void jt__estimate_end(struct jt_estimator *e, uint32_t choices)
 {
-	atomic_fetch_sub_explicit(&e->n_running, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&e->n_running, choices, memory_order_relaxed);
 }
 
 /* ---- as clients see it ---- */

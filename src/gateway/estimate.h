@@ -18,7 +18,7 @@ struct jt_estimator {
 	struct jt_question question;   /* but the load */
 	struct jt_error why;
 	struct jt_lengths lengths;
-	_Atomic uint32_t n_running; /* requests in the engine's hands, of all workers */
+	_Atomic uint32_t n_running; /* sequences in the engine's hands, of all workers */
 };
 
 struct jt_estimate {
@@ -50,9 +50,9 @@ int jt__estimator_open(struct jt_estimator *e, const struct jt_fitted *model,
 int jt__estimate(const struct jt_estimator *e, const struct jt_ask *ask, const char *task_class,
                  struct jt_estimate *ret, struct jt_error *err);
 
-/* A request was sent to the engine; it is over there. */
-void jt__estimate_begin(struct jt_estimator *e);
-void jt__estimate_end(struct jt_estimator *e);
+/* A request of so many choices was sent to the engine; it is over there. */
+void jt__estimate_begin(struct jt_estimator *e, uint32_t choices);
+void jt__estimate_end(struct jt_estimator *e, uint32_t choices);
 
 /* The answer to POST /v1/energy/predict. */
 void jt__estimate_answer(struct jt_buf *b, const char *model, const struct jt_estimate *p);

@@ -249,15 +249,15 @@ static void on_patience(struct jt_timer *t)
 
 static void count_in(struct jt_relay *r)
 {
-	r->running = true;
-	jt__estimate_begin(r->upstream->estimator);
+	r->running = jt__ask_choices(&r->ask);
+	jt__estimate_begin(r->upstream->estimator, r->running);
 }
 
 static void count_out(struct jt_relay *r)
 {
 	if (r->running)
-		jt__estimate_end(r->upstream->estimator);
-	r->running = false;
+		jt__estimate_end(r->upstream->estimator, r->running);
+	r->running = 0;
 }
 
 /* Whether we understand its answer. */

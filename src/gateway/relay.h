@@ -45,7 +45,7 @@ struct jt_relay {
 	uint64_t over_ns; /* 0: it is not */
 	int call_status;
 
-	bool running; /* counted among the requests in the engine's hands */
+	uint32_t running; /* sequences of it that are counted as in the engine's hands */
 
 	/* for the bookkeeper */
 	struct jt_request_facts *facts; /* NULL: not metered, or handed over */

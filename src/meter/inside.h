@@ -29,7 +29,7 @@ struct jt_service {
 	char name[32];
 	struct jt_weigher weigher;
 	uint64_t domains; /* bit per station */
-	char domain_names[96];
+	char domain_names[sizeof(((struct jt_record *)0)->domains)];
 	/* Requests that run, and the integral of their number over time, which may wrap, … */
 	uint64_t n_running;
 	uint64_t running_ns;

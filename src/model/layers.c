@@ -251,6 +251,8 @@ static int read_window(const struct jt_config_json *c, struct jt_arch *a)
 		return status;
 	if (pattern > 0)
 		a->n_sliding_layers = a->n_layers - floor(a->n_layers / pattern);
+	if (pattern == 1)
+		a->sliding_window = NAN;
 	return JT_OK;
 }
 

@@ -16,8 +16,11 @@ struct jt_gpu {
 	double mem_gb;
 	double bw_gbs;
 	double bf16_tflops;
+	double fp8_tflops; /* NaN: it has none */
+	double link_gbs;   /* to other GPUs of its node, one direction */
 	double tdp_w;
 	double idle_w;      /* a model loaded, nothing to do */
+	double byte_cost;   /* energy of a byte read, relative to HBM3: gpu.c */
 	double pj_per_flop; /* dynamic energy, derived as gpu.c says */
 	double pj_per_byte;
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <ctype.h>
+#include <jansson.h>
 #include <math.h>
 #include <string.h>
 #include <strings.h>
@@ -8,28 +9,17 @@
 
 /* ---- GPUs ---- */
 
-/* Tensor cores take 8-bit floats since Ada and Hopper, at twice the rate of 16-bit ones (makers'
- * data sheets). Those of the table that do not: */
-static bool has_fp8(const struct jt_gpu *g)
-{
-	static const char *const without[] = { "A100-", "A30-",  "A40-",      "A10-",
-		                               "T4-",   "V100-", "RTX-A6000", "RTX-3090" };
-
-	for (size_t i = 0; i < JT_ARRAY_LEN(without); i++)
-		if (strncmp(g->name, without[i], strlen(without[i])) == 0)
-			return false;
-	return true;
-}
-
 void jt__ask_gpu_row(const struct jt_gpu *g, struct jt_question *ret)
 {
 	jt__copy_text(ret->gpu, sizeof(ret->gpu), g->name, strlen(g->name));
 	ret->gpu_mem_gb = g->mem_gb;
 	ret->gpu_bw_gbs = g->bw_gbs;
 	ret->gpu_bf16_tflops = g->bf16_tflops;
-	ret->gpu_fp8_tflops = has_fp8(g) ? 2 * g->bf16_tflops : NAN;
+	ret->gpu_fp8_tflops = g->fp8_tflops;
+	ret->gpu_link_gbs = g->link_gbs;
 	ret->gpu_tdp_w = g->tdp_w;
 	ret->gpu_idle_w = g->idle_w;
+	ret->gpu_byte_cost = g->byte_cost;
 }
 
 /* Of "NVIDIA GeForce RTX 4090" what the table calls it by: "RTX 4090". */
@@ -270,5 +260,57 @@ int jt__ask_config(const char *json, size_t n, const char *where, struct jt_ques
 
 	if (status == JT_OK)
 		jt__ask_group(ret->model, ret->model_group, sizeof(ret->model_group));
+	return status;
+}
+
+/* Where the last part of @path begins, of which slashes at the end are none. */
+static const char *last_part(const char *path, size_t *n)
+{
+	size_t begin;
+
+	while (*n && path[*n - 1] == '/')
+		--*n;
+	begin = *n;
+	while (begin && path[begin - 1] != '/')
+		begin--;
+	*n -= begin;
+	return path + begin;
+}
+
+/* A file that does not say what model it is of is called as its directory is, or as itself. */
+static void name_by_path(const char *path, struct jt_question *q)
+{
+	size_t n = strlen(path), end = strlen(".json");
+	const char *name = last_part(path, &n);
+
+	if (n == strlen("config.json") && strncmp(name, "config.json", n) == 0) {
+		n = (size_t)(name - path);
+		name = last_part(path, &n);
+	} else if (n > end && strncmp(name + n - end, ".json", end) == 0) {
+		n -= end;
+	}
+	if (!n || *name == '.' || *name == '-')
+		return;
+	jt__copy_text(q->model, sizeof(q->model), name, n);
+	jt__ask_group(q->model, q->model_group, sizeof(q->model_group));
+}
+
+static bool has_name(const char *json, size_t n)
+{
+	json_t *root = json_loadb(json, n, 0, NULL);
+	const char *name = json_string_value(json_object_get(root, "_name_or_path"));
+	bool has = name && *name;
+
+	json_decref(root);
+	return has;
+}
+
+int jt__ask_config_of(const char *path, const char *json, size_t n, const char *where,
+                      struct jt_question *ret, struct jt_error *err)
+{
+	int status = jt__ask_config(json, n, where, ret, err);
+
+	if (status == JT_OK && !has_name(json, n))
+		name_by_path(path, ret);
 	return status;
 }

@@ -11,6 +11,10 @@
  */
 int jt__ask_config(const char *json, size_t n, const char *where, struct jt_question *ret,
                    struct jt_error *err);
+/* The same of the file at @path: one that does not say what model it is of is called as its
+ * directory is, or as itself. */
+int jt__ask_config_of(const char *path, const char *json, size_t n, const char *where,
+                      struct jt_question *ret, struct jt_error *err);
 
 /*
  * One device of a type in the table (jt__gpus): by its name, by the driver's, by how the name

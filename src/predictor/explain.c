@@ -103,17 +103,31 @@ static const struct {
 static double term_watts(const struct jt_question *q, const char *name)
 {
 	if (is_memory(name))
-		return q->n_gpu * q->gpu_bw_gbs * 1e9 * JT_TERM_J_PER_BYTE;
+		return q->n_gpu * q->gpu_bw_gbs * 1e9 * jt__joules_per_byte(q);
 	if (is_compute(name))
 		return q->n_gpu * q->gpu_tdp_w;
 	return jt__idle_w(q);
 }
 
+/*
+ * What a token takes at the bandwidth and the peak of the data sheet, the one beside the other. The
+ * measured GPUs are fast enough for launches to hide it: the fit alone would let slow ones beat it.
+ */
+static double roofline_s(const struct jt_question *q, const double *features)
+{
+	double read_j = features[AT_e_weights] + features[AT_e_weights_eager] + features[AT_e_kv];
+	double compute_j = features[AT_e_compute] + features[AT_e_prefill] +
+	                   features[AT_e_prefill_old] + features[AT_e_prefill_eager];
+
+	return JT_MAX(read_j / term_watts(q, "e_weights"), compute_j / term_watts(q, "e_compute"));
+}
+
 double jt__step_seconds(const struct jt_question *q, const double *features,
                         const struct jt_prediction *p)
 {
-	double batch = isnan(q->batch) ? q->max_num_seqs : q->batch;
-	double token_s = p->j_per_token / (q->n_gpu * q->gpu_tdp_w), sum = 0; /* at TDP */
+	double batch = isnan(q->batch) ? q->max_num_seqs : q->batch, sum = 0;
+	double token_s = JT_MAX(p->j_per_token / (q->n_gpu * q->gpu_tdp_w), /* at TDP */
+	                        roofline_s(q, features));
 
 	for (size_t i = 0; i < JT_ARRAY_LEN(slower); i++) {
 		uint32_t k = slower[i].feature;

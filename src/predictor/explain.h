@@ -20,7 +20,8 @@ int jt__energy_shares(const struct jt_fitted *f, const double *features,
 
 /*
  * Seconds between two tokens of a sequence, of which the prefill of the requests that come and go
- * is a part; never less than the energy takes at TDP. How good that is: explain.c.
+ * is a part; never less than the energy takes at TDP, nor than the data sheet's bandwidth and peak
+ * allow. How good that is: explain.c.
  */
 double jt__step_seconds(const struct jt_question *q, const double *features,
                         const struct jt_prediction *p);

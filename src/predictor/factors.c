@@ -11,9 +11,10 @@ static json_t *load_json(const char *path, struct jt_error *err)
 	json_error_t je;
 	json_t *root = json_load_file(path, 0, &je);
 
-	if (!root)
-		jt__fail(err, je.line < 1 ? JT_ENOENT : JT_EINVAL, "predict", "'%s', line %d: %s",
-		         path, je.line, je.text);
+	if (!root && je.line < 1) /* it could not be opened, says the text */
+		jt__fail(err, JT_ENOENT, "predict", "%s", je.text);
+	else if (!root)
+		jt__fail(err, JT_EINVAL, "predict", "'%s', line %d: %s", path, je.line, je.text);
 	return root;
 }
 

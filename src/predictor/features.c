@@ -11,6 +11,8 @@
 #include "model/realmath.h"
 #include "predictor/predictor.h"
 
+#define PCIE_GBS 32 /* 4.0 with 16 lanes, where nothing is known of links */
+
 /* What a decode step is made of: seconds of all GPUs working together, flags 0 or 1. */
 struct step {
 	struct jt_size size;
@@ -21,7 +23,8 @@ struct step {
 	double weight_bytes, touched_bytes, kv_bytes; /* the last two: a step */
 	double t_weights, t_kv, t_memory, t_compute;  /* a step */
 	double t_prefill;                             /* a request */
-	double weights_j, kv_j;                       /* an output token, at JT_TERM_J_PER_BYTE */
+	double t_messages;                            /* an output token */
+	double weights_j, kv_j; /* an output token, in jt__joules_per_byte() */
 	double memory_free, kv_fill;
 	double mixture, hybrid, latent, sliding, several, replicas;
 	double fp8, mxfp4, int8, nf4;
@@ -103,6 +106,11 @@ static void set_flags(const struct jt_question *q, struct step *s)
 	s->in_known = flag(!isnan(q->in_tokens));
 }
 
+double jt__joules_per_byte(const struct jt_question *q)
+{
+	return JT_TERM_J_PER_BYTE * or_else(q->gpu_byte_cost, 1);
+}
+
 /* FLOP/s of all GPUs: 8-bit products where weights and GPU have them; TF32 for 32-bit ones. */
 static double peak(const struct jt_question *q, const struct step *s)
 {
@@ -127,8 +135,11 @@ static void set_times(const struct jt_question *q, struct step *s)
 	s->t_weights = s->touched_bytes / bandwidth;
 	s->t_kv = s->kv_bytes / bandwidth;
 	s->t_memory = s->t_weights + s->t_kv;
-	s->weights_j = JT_TERM_J_PER_BYTE * s->touched_bytes / s->batch;
-	s->kv_j = JT_TERM_J_PER_BYTE * s->kv_bytes / s->batch;
+	/* Two all-reduces a layer, of 16 bits for each element of the hidden state. */
+	s->t_messages = s->n_layers * 2 * s->size.hidden_size * 2 /
+	                (or_else(q->gpu_link_gbs, PCIE_GBS) * 1e9);
+	s->weights_j = jt__joules_per_byte(q) * s->touched_bytes / s->batch;
+	s->kv_j = jt__joules_per_byte(q) * s->kv_bytes / s->batch;
 	s->t_compute = 2 * s->size.matmul_params * s->batch / flops;
 	/* Causal attention: of pairs there are in² / 2. */
 	s->t_prefill =
@@ -235,6 +246,8 @@ static const struct {
 	LIMIT(gpu_fp8_tflops, 0.1, 1e6, false),
 	LIMIT(gpu_tdp_w, 1, 1e5, true),
 	LIMIT(gpu_idle_w, 0.1, 1e5, false),
+	LIMIT(gpu_link_gbs, 0.1, 1e6, false),
+	LIMIT(gpu_byte_cost, 0.01, 100, false),
 	LIMIT(n_gpu, 1, 1e5, true),
 	LIMIT(tp, 1, 1e5, false),
 	LIMIT(pp, 1, 1e5, false),

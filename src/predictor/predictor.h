@@ -18,7 +18,9 @@ struct jt_question {
 	};
 	/* The hardware, of one device, and how many. */
 	double gpu_mem_gb, gpu_bw_gbs, gpu_bf16_tflops, gpu_fp8_tflops, gpu_tdp_w;
-	double gpu_idle_w; /* a model loaded, nothing to do; NaN: JT_IDLE_SHARE of the TDP */
+	double gpu_byte_cost; /* energy of a byte read, relative to HBM3; NaN: 1 */
+	double gpu_link_gbs;  /* to others of its node, one direction; NaN: 32, PCIe 4.0 x16 */
+	double gpu_idle_w;    /* a model loaded, nothing to do; NaN: JT_IDLE_SHARE of the TDP */
 	double n_gpu, tp, pp, dp, ep;
 	/* The load. */
 	double batch; /* requests running at once, mean */
@@ -40,8 +42,9 @@ uint32_t jt__n_features(void);
 int jt__question_check(const struct jt_question *q, struct jt_error *err);
 void jt__features(const struct jt_question *q, double ret_features[JT_MAX_FEATURES]);
 
-/* The unit of the energy terms that stand for bytes; no claim. */
+/* The unit of the energy terms that stand for bytes of HBM3; no claim. */
 #define JT_TERM_J_PER_BYTE 1e-10
+double jt__joules_per_byte(const struct jt_question *q); /* in it */
 /* What all GPUs draw with a model loaded and nothing to do, W. */
 double jt__idle_w(const struct jt_question *q);
 

@@ -29,6 +29,7 @@ static const struct {
 	NUMBER("gpu_mem_gb", gpu_mem_gb), NUMBER("gpu_bw_gbs", gpu_bw_gbs),
 	NUMBER("gpu_bf16_tflops", gpu_bf16_tflops), NUMBER("gpu_fp8_tflops", gpu_fp8_tflops),
 	NUMBER("gpu_tdp_w", gpu_tdp_w), NUMBER("gpu_idle_w", gpu_idle_w),
+	NUMBER("gpu_link_gbs", gpu_link_gbs), NUMBER("gpu_byte_cost", gpu_byte_cost),
 	NUMBER("n_gpu", n_gpu), NUMBER("tp", tp), NUMBER("pp", pp), NUMBER("dp", dp), NUMBER("ep", ep),
 	NUMBER("batch_avg", batch), NUMBER("max_num_seqs", max_num_seqs),
 	NUMBER("in_tokens_mean", in_tokens), NUMBER("out_tokens_mean", out_tokens),
@@ -125,6 +126,8 @@ void jt__question_know_gpu(struct jt_question *q)
 	FILL(gpu_fp8_tflops);
 	FILL(gpu_tdp_w);
 	FILL(gpu_idle_w);
+	FILL(gpu_link_gbs);
+	FILL(gpu_byte_cost);
 #undef FILL
 }
 

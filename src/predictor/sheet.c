@@ -126,7 +126,7 @@ static int read_row(struct jt_sheet *s, struct jt_buf *to, uint32_t *at, size_t 
 	return JT_OK;
 }
 
-static void pass_empty_lines(struct jt_sheet *s)
+void jt__sheet_pass_empty(struct jt_sheet *s)
 {
 	while (s->p < s->end && at_line_end(s))
 		pass_line_end(s);
@@ -148,7 +148,7 @@ int jt__sheet_init(struct jt_sheet *s, const char *path, const char *text, size_
 	jt__buf_init(&s->cells, JT_SHEET_MAX_ROW);
 	if (n >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
 		s->p += 3;
-	pass_empty_lines(s);
+	jt__sheet_pass_empty(s);
 	if (s->p == s->end)
 		return jt__sheet_fail(s, "there is no header");
 	status = read_row(s, &s->names, s->name_at, &s->n_columns);
@@ -171,7 +171,7 @@ int jt__sheet_next(struct jt_sheet *s)
 	size_t n;
 	int status;
 
-	pass_empty_lines(s);
+	jt__sheet_pass_empty(s);
 	if (s->p == s->end)
 		return 0;
 	status = read_row(s, &s->cells, s->cell_at, &n);

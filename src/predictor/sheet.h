@@ -36,6 +36,9 @@ void jt__sheet_fini(struct jt_sheet *s);
 /* 1: there is another row, now in cells; 0: there is none; JT_EINVAL, JT_ENOMEM. */
 int jt__sheet_next(struct jt_sheet *s);
 
+/* Passes over empty lines: then a row begins where p is, or the text ends. */
+void jt__sheet_pass_empty(struct jt_sheet *s);
+
 /* The place of a column; -1: there is none of that name. */
 int jt__sheet_column(const struct jt_sheet *s, const char *name);
 /* The cell there in the current row; "" for place -1. */

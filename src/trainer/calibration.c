@@ -116,7 +116,7 @@ static int make_priors(const struct jt_evaluation *e, bool same_task, double **r
 {
 	const struct jt_trial *t = jt__trial(e, JT_SPLIT_BACKBONE, 0);
 	struct jt_residual *room = jt__alloc(e->d->n, sizeof(*room));
-	struct variance *v = jt__alloc(t->n_folds + 2, sizeof(*v)), *all = v + t->n_folds;
+	struct variance *v = jt__alloc(t->n_folds + 2, sizeof(*v)), *all;
 	double *priors = jt__alloc(t->n_folds + 1, sizeof(*priors));
 	struct place *p = NULL;
 	size_t n;
@@ -125,6 +125,7 @@ static int make_priors(const struct jt_evaluation *e, bool same_task, double **r
 
 	if (status < 0)
 		goto out;
+	all = v + t->n_folds;
 	for (size_t i = 0, end; i < n; i = end) {
 		end = group_end(p, n, i, same_task);
 		add_group(&v[p[i].fold], p + i, end - i);

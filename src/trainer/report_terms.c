@@ -48,8 +48,8 @@ static void put_term(struct jt_page *page, const char *name, double c)
 			return;
 		}
 	if (strcmp(name, "e_messages") == 0)
-		jt__page_row(page, "`%s`\t%.3g times as long as at 450 GB/s, at idle power", name,
-		             c);
+		jt__page_row(page, "`%s`\t%.3g times as long as the link takes, at idle power",
+		             name, c);
 	else
 		jt__page_row(page, "`%s`\t%.2f of TDP, for as long as at the data sheet's peak",
 		             name, c);
@@ -95,9 +95,10 @@ static int fit(struct work *w, bool apart, struct jt_error *err)
 			bool is_weights = strcmp(term(w, j), "e_weights") == 0 ||
 			                  strcmp(term(w, j), "e_weights_eager") == 0;
 
-			if (!apart || !is_weights)
+			/* the GPUs beyond MAX_GPUS share a price */
+			if (!apart || !is_weights || own >= width)
 				to[j] = features[j];
-			else if (own < width)
+			else
 				to[own] += features[j];
 		}
 		w->j[i] = w->d->rows[i].j_per_token;

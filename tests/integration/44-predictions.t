@@ -161,6 +161,18 @@ def who_runs_already_is_in_the_batch_whoever_serves_it():
 
 
 @test
+def each_choice_is_a_sequence_of_the_batch():
+    engine = Engine()
+    with serve(engine, architecture=ARCHITECTURE) as gateway, gateway.client() as client:
+        client.send(http1.request("POST", "/v1/chat/completions", json.dumps({**QUESTION, "n": 3}).encode(), JSON))
+        held = engine.take()[0]
+        assert predicted(gateway)["batch"] == 4
+        held.send(upstream.json_answer({}))
+        wait_for(lambda: predicted(gateway)["batch"] == 1, 10, lambda: "the end of all three")
+    engine.stop()
+
+
+@test
 def the_metrics_say_how_good_predictions_are():
     engine, gateway = predicting()
     with gateway:

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from tap import JOULETAP, ROOT, jouletap, run, test  # noqa: E402
 TABLE = ROOT + "/data/predictor/energy_tidy.csv"
 MODEL = ROOT + "/data/models/llama-3.1-8b.json"
 ONE = ["-m", MODEL, "-g", "H100", "-i", "500", "-o", "500", "-b", "32"]
+MIXTURE = re.compile(r"-a\d+b|deepseek|gpt-oss|llama-4|mixtral")
 ADDED = ["predicted_energy_per_token_j", "predicted_lo_j", "predicted_hi_j", "predicted_energy_per_request_j",
          "predicted_latency_s", "outside_data", "reason"]
 folder = tempfile.TemporaryDirectory()
@@ -67,6 +69,14 @@ def a_request_in_joules_with_interval_phases_and_reasons():
     for words in ("meta-llama/Llama-3.1-8B on 1 × H100-SXM5-80GB, bf16", "90 %", "phases", "prefill", "goes to", "power",
                   "g CO2e", "Germany, 2023: Ember", "cost", "provenance   predicted", "half the layers", "rests on physics"):
         assert words in out, (words, out)
+
+
+@test
+def large_numbers_are_written_out():
+    out = predict("-m", "llama-3.1-405b", "-g", "H100", "--gpus", "16", "--tp", "16", "-i", "100000", "-o", "2000000", "--pue", "1.5")
+    lines = [line for line in out.splitlines() if not line.startswith("warning")]
+    assert "e+" not in "\n".join(lines), out
+    assert "facility     " in out and "(PUE 1.5)" in out, out
 
 
 @test
@@ -207,6 +217,12 @@ def several_names_that_are_near_are_offered():
 
 
 @test
+def of_one_backbone_the_name_that_was_meant_is_taken():
+    assert one("-m", "deepseek-v3", "--gpus", "8")["request"]["model"] == "deepseek-ai/DeepSeek-V3.1"
+    assert one("-m", "deepseek-r1", "--gpus", "8")["request"]["model"] == "deepseek-ai/DeepSeek-R1-0528"
+
+
+@test
 def what_can_be_named_is_listed():
     for what, name, key in (("models", "Qwen/Qwen3-14B", "params_b"), ("gpus", "H100-SXM5-80GB", "bandwidth_gb_s"),
                             ("zones", "DE", "g_co2e_per_kwh")):
@@ -216,6 +232,7 @@ def what_can_be_named_is_listed():
         text = predict(f"--list-{what}")
         assert name in text and len(text.splitlines()) == len(listed) + 1
     for row in json.loads(predict("--list-models", "--json")):
+        assert (row["active_params_b"] < row["params_b"]) == bool(MIXTURE.search(row["name"].lower())), row
         assert one("-m", row["name"])["energy_j"] > 0, row
     for row in json.loads(predict("--list-gpus", "--json")):
         assert one("-g", row["name"])["request"]["gpu"] == row["name"]
@@ -257,7 +274,7 @@ def models_of_images_are_their_language_model():
 
 def usage_mistakes():
     yield "unknown GPU 'H1OO'; the nearest are 'H100-SXM5-80GB'", ["-g", "H1OO"]
-    yield "no model 'Qwen3-1'", ["-m", "Qwen3-1"]
+    yield "no model 'Qwen3-1': give the path of its config.json", ["-m", "Qwen3-1"]
     yield "'--dtype' must be", ["--dtype", "int3"]
     yield "no grid 'Atlantis'", ["--carbon", "Atlantis"]
     yield "no grid 'nan'", ["--carbon", "nan"]
@@ -486,6 +503,14 @@ def a_hundred_thousand_rows_take_seconds_and_little_memory():
     assert often == once * 90
 
 
+@test
+def empty_lines_however_many_cut_no_row():
+    head, row = "model,gpu,in_tokens_mean,out_tokens_mean,batch_avg\n", "llama-3.1-8b,H100,500,500,32\n"
+    table = head + "\n" * ((8 << 20) - len(head) - len(row) // 2) + row * 2
+    first, second = rows(predict("--csv", "-", "-q", stdin=table))
+    assert first == second and float(first[ADDED[0]]) > 0, (first, second)
+
+
 def record(total_j, **more):
     return json.dumps({"id": "x", "model": "llama", "outcome": "ok", "prompt_tokens": 500, "completion_tokens": 500,
                        "total_j": round(total_j, 6), "provenance": "derived", **more}) + "\n"
@@ -518,6 +543,7 @@ def records_that_teach_nothing_are_refused():
     refused(1, "none of 1 records", *args, write("gone.jsonl", record(5, outcome="client_gone")))
     refused(1, "torn.jsonl:2", *args, write("torn.jsonl", record(5) + "{\n"))
     refused(1, "take those of one model", *args, write("two.jsonl", record(5) + record(5, model="other")))
+    refused(1, "/no/f.json: No such file", *ONE, "--factors", "/no/f.json")
     refused(1, "not a file of factors", *ONE, "--factors", write("f.json", "{}"))
     refused(2, "needs '--recalibrate", *ONE, "--config", "x")
 

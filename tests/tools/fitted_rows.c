@@ -52,6 +52,8 @@ static void make_question(struct jt_question *q)
 	q->gpu_bf16_tflops = PICK(121, 989, 2250);
 	q->gpu_fp8_tflops = PICK(242, 1978, NAN);
 	q->gpu_tdp_w = PICK(72, 700, 1000);
+	q->gpu_byte_cost = PICK(1, 1.5, NAN);
+	q->gpu_link_gbs = PICK(32, 450, NAN);
 	q->gpu_idle_w = PICK(12, 119, NAN);
 	q->n_gpu = q->tp = PICK(1, 2, 8);
 	q->max_num_seqs = PICK(8, 256, 1024, NAN);

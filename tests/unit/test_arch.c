@@ -126,6 +126,15 @@ static void finds_a_nested_text_config(void)
 	check(a.hidden_size == 64 && a.head_dim == 32);
 }
 
+static void where_every_layer_sees_all_there_is_no_window(void)
+{
+	struct jt_arch a;
+
+	check(parse("{" DENSE ",\"sliding_window\":1024,\"sliding_window_pattern\":1}", &a, NULL) ==
+	      JT_OK);
+	check(jt__size(&a).sliding_share == 0);
+}
+
 static void an_inner_config_has_the_defaults_of_its_class(void)
 {
 	struct jt_arch a;
@@ -339,6 +348,7 @@ int main(void)
 	test(finds_layers_of_each_kind);
 	test(reads_dimensions_and_fills_in_defaults);
 	test(finds_a_nested_text_config);
+	test(where_every_layer_sees_all_there_is_no_window);
 	test(an_inner_config_has_the_defaults_of_its_class);
 	test(finds_the_language_model_among_others);
 	test(counts_shared_experts_and_dense_first_layers);

@@ -212,6 +212,7 @@ static void every_api_has_its_name_for_the_most_tokens(void)
 	check(read_as("/api/chat", "{\"options\":{\"seed\":1,\"num_predict\":7}}").max_tokens == 7);
 	check(read_as("/completion", "{\"n_predict\":8}").max_tokens == 8);
 	check(read_as("/api/chat", "{\"options\":{\"num_predict\":-1}}").max_tokens == JT_NONE);
+	check(read_text("{\"max_completion_tokens\":9,\"max_tokens\":null}").max_tokens == 9);
 }
 
 static void every_api_has_its_places_for_the_prompt(void)

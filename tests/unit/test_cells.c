@@ -98,6 +98,25 @@ static void another_load_model_task_or_number_of_gpus_is_another_row(void)
 	jt__cells_fini(&c);
 }
 
+/* As the meter names as many domains as it has room for. */
+static void as_many_gpus_as_a_meter_knows_are_all_counted(void)
+{
+	char text[1024] = "{\"upstream\":\"a\",\"outcome\":\"ok\",\"provenance\":\"measured\""
+			  LOAD("500", "100", "4", "100") ",\"domains\":\"";
+	struct jt_cells c = { 0 };
+	struct jt_row row;
+
+	for (int i = 0; i < 64; i++)
+		snprintf(text + strlen(text), 16, "%sgpu:%d", i ? "," : "", i);
+	strcat(text, "\"}");
+	check(add(&c, text, NULL) == JT_OK && c.n_left_out == 0);
+	if (!check(c.n == 1))
+		return;
+	jt__cells_row(&c, 0, &row);
+	check(row.q.n_gpu == 64);
+	jt__cells_fini(&c);
+}
+
 /* Three choices of one request run together, but no more than 64. */
 static void choices_are_sequences_and_what_waits_is_not_in_the_batch(void)
 {
@@ -256,6 +275,7 @@ int main(void)
 {
 	test(records_that_are_alike_become_one_row);
 	test(another_load_model_task_or_number_of_gpus_is_another_row);
+	test(as_many_gpus_as_a_meter_knows_are_all_counted);
 	test(choices_are_sequences_and_what_waits_is_not_in_the_batch);
 	test(a_record_that_says_nothing_is_left_out_with_its_reason);
 	test(a_line_that_is_no_record_is_an_error_but_a_last_one_that_is_cut);

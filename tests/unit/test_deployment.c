@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include "base/base.h"
@@ -92,6 +93,27 @@ static void counts_gpus_among_domains_where_no_meter_does(void)
 	check(q.n_gpu == 2 && q.tp == 2);
 }
 
+/* As jouletap predict calls it: what was learned of it there is of use here. */
+static void a_model_without_a_name_is_called_as_its_file_is(void)
+{
+	static const char model[] = "{\"model_type\":\"llama\",\"num_hidden_layers\":2,"
+				    "\"hidden_size\":64,\"intermediate_size\":128,"
+				    "\"num_attention_heads\":4,\"vocab_size\":100}";
+	char dir[] = "/tmp/jouletap-model-XXXXXX", path[64];
+	struct jt_config_upstream u;
+	struct jt_question q;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/config.json", mkdtemp(dir));
+	f = fopen(path, "w");
+	check(f && fputs(model, f) >= 0 && fclose(f) == 0);
+	u = upstream(path, "H100");
+	check(jt__deployment_question(&u, NULL, 0, &q, NULL) == JT_OK);
+	check_text(q.model, dir + strlen("/tmp/"));
+	unlink(path);
+	rmdir(dir);
+}
+
 /* What jt__deployment_question() has against it. */
 static struct jt_error complaint(const struct jt_config_upstream *u, size_t n_gpus)
 {
@@ -172,6 +194,7 @@ int main(void)
 	test(takes_weights_and_sequences_as_configured);
 	test(cuts_tensors_over_all_gpus_unless_told_otherwise);
 	test(counts_gpus_among_domains_where_no_meter_does);
+	test(a_model_without_a_name_is_called_as_its_file_is);
 	test(names_the_key_that_is_missing);
 	test(names_the_key_that_is_wrong);
 	test(the_configuration_says_how_weights_are_kept);

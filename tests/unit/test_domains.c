@@ -133,7 +133,7 @@ static void gpus_of_several_makers_are_numbered_on(void)
 /* -- services -- */
 
 /* What a service runs on at @root: with @names, which NULL ends, or with none. */
-static int open_service(const char *root, const char *const *names, char ret_domains[96],
+static int open_service(const char *root, const char *const *names, char *ret_domains,
                         struct jt_error *err)
 {
 	struct jt_meter_options o = JT_METER_OPTIONS_INIT;
@@ -157,7 +157,7 @@ static int open_service(const char *root, const char *const *names, char ret_dom
 
 static const char *runs_on(const char *root)
 {
-	static char domains[96];
+	static char domains[512];
 
 	check(open_service(root, NULL, domains, NULL) == JT_OK);
 	return domains;
@@ -194,7 +194,7 @@ static void naming_a_whole_and_its_part_is_an_error(void)
 	static const char *const far[] = { "module:0", "sysio:0", NULL };
 	static const char *const apart[] = { "cpu:0", "sysio:0", NULL };
 	struct jt_error err = { 0 };
-	char domains[96] = "";
+	char domains[512] = "";
 
 	check(open_service(TREE("grace"), far, domains, &err) == JT_EINVAL);
 	check_text(err.message,

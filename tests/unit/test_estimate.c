@@ -90,11 +90,11 @@ static void who_runs_already_shares_the_weights(void)
 	open_for(&e, JT_NONE);
 	alone_uj = ask(&e, "{\"prompt\":\"x\"}").token_uj;
 	for (int i = 0; i < 15; i++)
-		jt__estimate_begin(&e);
+		jt__estimate_begin(&e, 1);
 	check(ask(&e, "{\"prompt\":\"x\"}").batch == 16);
 	check(ask(&e, "{\"prompt\":\"x\"}").token_uj < alone_uj);
 	for (int i = 0; i < 15; i++)
-		jt__estimate_end(&e);
+		jt__estimate_end(&e, 1);
 	check(ask(&e, "{\"prompt\":\"x\"}").batch == 1);
 }
 
@@ -104,7 +104,7 @@ static void no_more_run_at_once_than_the_engine_takes(void)
 
 	open_for(&e, 8);
 	for (int i = 0; i < 100; i++)
-		jt__estimate_begin(&e);
+		jt__estimate_begin(&e, 1);
 	check(ask(&e, "{\"prompt\":\"x\"}").batch == 8);
 }
 

@@ -250,6 +250,24 @@ static void no_gpu_draws_more_than_its_tdp(void)
 	      step_s < 0.1); /* reading the weights; a tenth of a second */
 }
 
+static void no_gpu_reads_or_computes_faster_than_its_data_sheet_says(void)
+{
+	struct jt_question q = llama_on_h100();
+	struct jt_prediction nothing = { 0 };
+	double features[JT_MAX_FEATURES], step_s;
+
+	check(jt__ask_gpu("L4", &q, &err) == JT_OK); /* 300 GB/s, 121 TFLOP/s */
+	q.batch = q.max_num_seqs = 1;
+	jt__features(&q, features);
+	step_s = jt__step_seconds(&q, features, &nothing);
+	check(step_s > 15e9 / 300e9 && step_s < 1.2 * 15e9 / 300e9);
+	q.in_tokens = 4000; /* 4.2e15 FLOPs of 64 requests, each 100 steps */
+	q.out_tokens = 100;
+	q.batch = q.max_num_seqs = 64;
+	jt__features(&q, features);
+	check(jt__step_seconds(&q, features, &nothing) > 4.2e15 / 121e12 / 100);
+}
+
 static bool find_variation(const struct jt_question *q, const char *wanted, struct jt_question *ret)
 {
 	char what[64];
@@ -359,6 +377,7 @@ int main(void)
 	test(names_of_one_backbone_become_one);
 	test(shares_are_those_of_the_terms);
 	test(no_gpu_draws_more_than_its_tdp);
+	test(no_gpu_reads_or_computes_faster_than_its_data_sheet_says);
 	test(a_variation_differs_in_what_it_says);
 	test(what_does_not_fit_is_no_variation);
 	test(published_counts_follow_the_dimensions);

@@ -121,7 +121,10 @@ static void several_gpus_share_a_step_and_draw_together(void)
 	four.n_gpu = four.tp = 4;
 	check_near(of(&four, "e_weights"), of(&one, "e_weights"), 1e-12);
 	check_near(of(&four, "e_layer"), 4 * of(&one, "e_layer"), 1e-12);
+	four.gpu_link_gbs = 450;
 	check_near(of(&four, "e_messages"), 0.17 * 2800 * 32 * 2 * 4096 * 2 / 450e9, 1e-12);
+	four.gpu_link_gbs = NAN; /* PCIe 4.0 x16 */
+	check_near(of(&four, "e_messages"), 0.17 * 2800 * 32 * 2 * 4096 * 2 / 32e9, 1e-12);
 }
 
 static void eight_bit_products_need_weights_and_gpu(void)
@@ -152,6 +155,9 @@ static void joules_know_the_gpu_where_it_matters(void)
 	check_near(of(&q, "e_weights"), weights, 1e-15);
 	check_near(of(&q, "e_compute"), compute * (400.0 / 312) / (700.0 / 989), 1e-12);
 	check_near(of(&q, "e_layer"), 56 * 32 * 1e-5 / 32, 1e-12);
+	q.gpu_byte_cost = 1.5; /* GDDR6 */
+	check_near(of(&q, "e_weights"), 1.5 * weights, 1e-12);
+	check_near(of(&q, "e_kv"), 1.5e-10 * 750 * 131072.0, 1e-12);
 }
 
 /* Every engine has terms of its own, and only one of them. */

@@ -327,6 +327,33 @@ static int load_some(struct jt_dataset *d)
 	return 0;
 }
 
+/* All that a token costs is the weights that it reads, twice the unit for a byte of them. */
+static void gpus_without_a_price_of_their_own_leave_that_of_others_alone(void)
+{
+	struct jt_evaluation e = { 0 };
+	struct jt_dataset d = { 0 };
+	struct jt_page page;
+
+	if (!check(load_some(&d) == 0 && jt__page_init(&page, "x.md", "t", NULL) == JT_OK))
+		return;
+	for (size_t i = 0; i < d.n; i++) {
+		double weights = 0;
+
+		for (size_t j = 0; j < d.p; j++)
+			if (strncmp(jt__feature_names[j], "e_weights", 9) == 0)
+				weights += d.features[i * d.p + j];
+		d.rows[i].j_per_token = 2 * weights;
+		snprintf(d.rows[i].q.gpu, sizeof(d.rows[i].q.gpu), "gpu-%zu", i % 20);
+	}
+	e.d = &d;
+	check(jt__report_terms(&e, &page, NULL) == JT_OK);
+	jt__buf_append(&page.out, "", 1);
+	check(strstr(jt__buf_bytes(&page.out), "gpu-0 200 pJ, gpu-1 200 pJ, ") != NULL);
+	check(strstr(jt__buf_bytes(&page.out), "gpu-15 200 pJ") != NULL);
+	jt__buf_fini(&page.out);
+	jt__dataset_fini(&d);
+}
+
 static int fit_all(const struct jt_dataset *d, uint32_t seed, struct jt_buf *out,
                    struct jt_error *err)
 {
@@ -561,6 +588,7 @@ int main(void)
 	test(a_row_without_hardware_is_left_out_and_counted);
 	test(sha256_is_that_of_the_standard);
 	test(a_page_is_markdown_or_html_by_its_name);
+	test(gpus_without_a_price_of_their_own_leave_that_of_others_alone);
 	if (jt__boost_fit(x, y, 4, 1, &params, &boost, &err) == JT_ENOTSUP) {
 		skip(equal_seeds_give_equal_models, err.message);
 		skip(a_fit_reads_back_and_is_near_its_rows, err.message);

@@ -54,6 +54,10 @@ export interface Question {
 	gpu_tdp_w?: number | null;
 	/** What one draws with a model loaded and nothing to do. Default: 0.17 of gpu_tdp_w. */
 	gpu_idle_w?: number | null;
+	/** Energy of a byte read, relative to HBM3. Default: 1. */
+	gpu_byte_cost?: number | null;
+	/** GB/s to other GPUs of its node, one direction. Default: 32. */
+	gpu_link_gbs?: number | null;
 	/** Devices, and how the model is spread over them. */
 	n_gpu?: number | null;
 	tp?: number | null;
