@@ -140,8 +140,7 @@ static void print_shares(const struct figures *v, FILE *to)
 	if (!v->has_shares)
 		return;
 	fprintf(to, "phases       prefill %.*g J (%.0f %%), decode %.*g J (%.0f %%)\n",
-	        FINE(s->prefill * v->j), 100 * s->prefill, FINE(s->decode * v->j),
-	        100 * s->decode);
+	        FINE(s->prefill * v->j), 100 * s->prefill, FINE(s->decode * v->j), 100 * s->decode);
 	fprintf(to, "goes to      compute %.0f %%, memory %.0f %%, idle and launches %.0f %%\n",
 	        100 * s->compute, 100 * s->memory, 100 * s->waiting);
 }
@@ -172,8 +171,8 @@ static void print_what_if(const struct jt_forecast *f, FILE *to)
 	fprintf(to, "\n%-26s %12s %12s %9s\n", "what if", "J/token", "J", "change");
 	while (jt__what_if(&f->q, &i, &q, what, sizeof(what)))
 		if (jt__fitted_answer(f->model, &q, &p, NULL) == JT_OK)
-			fprintf(to, "%-26s %12.*g %12.*g %+8.0f %%%s\n", what,
-			        FINE(p.j_per_token), FINE(p.j_per_token * q.out_tokens),
+			fprintf(to, "%-26s %12.*g %12.*g %+8.0f %%%s\n", what, FINE(p.j_per_token),
+			        FINE(p.j_per_token * q.out_tokens),
 			        100 * (p.j_per_token / f->p.j_per_token - 1),
 			        p.outside ? "  (outside the data)" : "");
 }

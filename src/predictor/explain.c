@@ -139,13 +139,13 @@ double jt__step_seconds(const struct jt_question *q, const double *features,
 
 double jt__memory_share(const struct jt_question *q)
 {
-	return jt__size(&q->arch).weight_bytes / (q->n_gpu * q->gpu_mem_gb * 1e9);
+	return jt__copies(q) * jt__size(&q->arch).weight_bytes / (q->n_gpu * q->gpu_mem_gb * 1e9);
 }
 
 double jt__kv_share(const struct jt_question *q)
 {
 	struct jt_size s = jt__size(&q->arch);
-	double left = q->n_gpu * q->gpu_mem_gb * 1e9 - s.weight_bytes;
+	double left = q->n_gpu * q->gpu_mem_gb * 1e9 - jt__copies(q) * s.weight_bytes;
 
 	return q->batch * jt__size_kv_bytes(&s, q->in_tokens + q->out_tokens / 2) / left;
 }

@@ -82,6 +82,17 @@ static double flag(bool is)
 	return is ? 1 : 0;
 }
 
+double jt__copies(const struct jt_question *q)
+{
+	return q->dp > 1 && !(q->n_experts > 1 && q->ep > 1) ? q->dp : 1;
+}
+
+/* Where the GPU has none, weights of 8 bits are only stored so. */
+static bool has_fp8_products(const struct jt_question *q)
+{
+	return q->weights == JT_W_FP8 && q->gpu_fp8_tflops > 0;
+}
+
 static void set_flags(const struct jt_question *q, struct step *s)
 {
 	bool is_video = strstr(q->task, "video") != NULL;
@@ -90,9 +101,9 @@ static void set_flags(const struct jt_question *q, struct step *s)
 	s->hybrid = flag(q->is_hybrid);
 	s->latent = flag(q->kv_lora_rank > 0);
 	s->sliding = flag(s->size.sliding_share > 0);
-	s->several = flag(q->n_gpu > 1);
-	s->replicas = flag(s->dp > 1);
-	s->fp8 = flag(q->weights == JT_W_FP8);
+	s->several = flag(q->n_gpu > jt__copies(q));
+	s->replicas = flag(s->dp > 1 && jt__copies(q) == 1);
+	s->fp8 = flag(has_fp8_products(q));
 	s->mxfp4 = flag(q->weights == JT_W_MXFP4);
 	s->int8 = flag(q->weights == JT_W_INT8);
 	s->nf4 = flag(q->weights == JT_W_NF4);
@@ -116,7 +127,7 @@ static double peak(const struct jt_question *q, const struct step *s)
 {
 	double tflops = q->gpu_bf16_tflops;
 
-	if (q->weights == JT_W_FP8 && q->gpu_fp8_tflops > 0)
+	if (has_fp8_products(q))
 		tflops = q->gpu_fp8_tflops;
 	if (q->weights == JT_W_FP32)
 		tflops /= 2;
@@ -127,10 +138,10 @@ static void set_times(const struct jt_question *q, struct step *s)
 {
 	double bandwidth = s->n_gpu * q->gpu_bw_gbs * 1e9, flops = peak(q, s);
 	double memory = s->n_gpu * q->gpu_mem_gb * 1e9;
-	double tokens = JT_MAX(s->batch, 1);
+	double copies = jt__copies(q), tokens = JT_MAX(s->batch / copies, 1);
 
-	s->weight_bytes = s->size.weight_bytes;
-	s->touched_bytes = jt__size_touched_bytes(&s->size, tokens);
+	s->weight_bytes = copies * s->size.weight_bytes;
+	s->touched_bytes = copies * jt__size_touched_bytes(&s->size, tokens);
 	s->kv_bytes = s->batch * jt__size_kv_bytes(&s->size, s->context);
 	s->t_weights = s->touched_bytes / bandwidth;
 	s->t_kv = s->kv_bytes / bandwidth;

@@ -150,6 +150,46 @@ const char *jt__fitted_feature(const struct jt_fitted *f, uint32_t i)
 	return i < f->n_features ? jt__fitted_text(f, f->names[i]) : "";
 }
 
+/* Of the features that have a range: what a reader of warnings can do something about. */
+static const char *meaning(const char *feature)
+{
+	static const struct {
+		const char *feature, *words;
+	} meanings[] = {
+		{ "weight_bytes", "the size of the weights" },
+		{ "active_params", "the number of active parameters" },
+		{ "touched_weights", "what a step reads of the weights" },
+		{ "touched_kv", "what a step reads of the KV cache" },
+		{ "touched", "what a step reads" },
+		{ "memory_to_compute", "bytes read per FLOP" },
+		{ "memory_j", "what an output token reads" },
+		{ "compute_j", "what an output token computes" },
+		{ "launch_j", "layers per sequence of the batch" },
+		{ "prefill_j", "the prompt per output token" },
+		{ "roofline_j", "what the roofline says of an output token" },
+		{ "batch", "the batch" },
+		{ "batch_fill", "the batch per max_num_seqs" },
+		{ "memory_free", "the memory that the weights leave" },
+		{ "kv_fill", "how full the KV cache is" },
+		{ "gpus", "the number of GPUs" },
+		{ "hidden", "the hidden size" },
+		{ "out_tokens", "the number of output tokens" },
+		{ "in_tokens", "the number of input tokens" },
+		{ "context", "the length of the context" },
+		{ "in_to_out", "input per output tokens" },
+		{ "kv_token", "the KV cache of a token" },
+		{ "kv_heads", "the number of KV heads" },
+		{ "vocabulary", "the size of the vocabulary" },
+		{ "experts", "the number of experts" },
+		{ "layers", "the number of layers" },
+	};
+
+	for (size_t i = 0; i < sizeof(meanings) / sizeof(*meanings); i++)
+		if (strcmp(meanings[i].feature, feature) == 0)
+			return meanings[i].words;
+	return NULL;
+}
+
 struct words {
 	char *out;
 	size_t size, n;
@@ -197,10 +237,13 @@ void jt__fitted_reason(const struct jt_fitted *f, const struct jt_question *q,
 			say(&w, " in vLLM");
 	}
 	if (p->outside & JT_OUTSIDE_RANGE) {
+		const char *name = jt__fitted_feature(f, (uint32_t)p->range_feature);
+
 		begin(&w);
-		say(&w, "'");
-		say(&w, jt__fitted_feature(f, (uint32_t)p->range_feature));
-		say(&w, "' is beyond what was measured");
+		say(&w, meaning(name) ? meaning(name) : "'");
+		say(&w, meaning(name) ? "" : name);
+		say(&w, meaning(name) ? "" : "'");
+		say(&w, " is beyond what was measured");
 	}
 	if (p->outside & JT_OUTSIDE_FAR) {
 		begin(&w);

@@ -42,6 +42,12 @@ uint32_t jt__n_features(void);
 int jt__question_check(const struct jt_question *q, struct jt_error *err);
 void jt__features(const struct jt_question *q, double ret_features[JT_MAX_FEATURES]);
 
+/*
+ * Copies of the model that each have their own GPUs and part of the batch: data-parallel ones,
+ * unless they share experts, which makes them wait for each other.
+ */
+double jt__copies(const struct jt_question *q);
+
 /* The unit of the energy terms that stand for bytes of HBM3; no claim. */
 #define JT_TERM_J_PER_BYTE 1e-10
 double jt__joules_per_byte(const struct jt_question *q); /* in it */

@@ -27,6 +27,14 @@ static const char *percent(double part, char room[16])
 	return room;
 }
 
+static const char *figure(double v, int decimals, char room[16])
+{
+	if (isnan(v))
+		return "–";
+	snprintf(room, 16, "%.*f", decimals, v);
+	return room;
+}
+
 /* ---- in short ---- */
 
 static int write_goals(struct writer *w)
@@ -60,7 +68,7 @@ static int write_splits(struct writer *w)
 	for (int s = 0; s < JT_N_SPLITS; s++)
 		for (int l = 0; l < JT_N_LEARNERS; l++) {
 			struct jt_summary sum;
-			char a[16], b[16], c[16], sd[24] = "", ratio[16] = "–";
+			char a[16], b[16], c[16], r2[16], ratio[16], sd[24] = "";
 			int status = jt__summarise(w->e, (enum jt_split)s, l, &sum, w->err);
 
 			if (status < 0)
@@ -69,13 +77,12 @@ static int write_splits(struct writer *w)
 				continue;
 			if (sum.n_trials > 1)
 				snprintf(sd, sizeof(sd), " (sd %.2f)", 100 * sum.mape_sd);
-			if (!isnan(sum.mean.width))
-				snprintf(ratio, sizeof(ratio), "%.2f", sum.mean.width);
-			jt__page_row(&w->page, "%s\t%s\t%s%s\t%s\t%.4f\t%.4f\t%.3f\t%s\t%s",
+			jt__page_row(&w->page, "%s\t%s\t%s%s\t%s\t%.4f\t%.4f\t%s\t%s\t%s",
 			             jt__split_titles[s], jt__learners[l]->name,
 			             percent(sum.mean.mape, a), sd, percent(sum.mean.median_ape, b),
-			             sum.mean.rmse, sum.mean.mae, sum.mean.r2,
-			             percent(sum.mean.covered, c), ratio);
+			             sum.mean.rmse, sum.mean.mae, figure(sum.mean.r2, 3, r2),
+			             percent(sum.mean.covered, c),
+			             figure(sum.mean.width, 2, ratio));
 		}
 	return JT_OK;
 }
@@ -224,14 +231,14 @@ static int write_gains(struct writer *w, bool same_task)
 	             same_task ? "" : "\tinterval, hi / lo\tcovered");
 	for (size_t i = 0; i < JT_ARRAY_LEN(calibration_rows); i++) {
 		struct jt_calibration c;
-		char t[5][16], interval[48] = "";
+		char t[6][16], interval[48] = "";
 		int status = jt__calibration_gain(w->e, calibration_rows[i], same_task, w->seed, &c,
 		                                  w->err);
 
 		if (status < 0)
 			return status;
 		if (!same_task)
-			snprintf(interval, sizeof(interval), "\t%.2f\t%s", c.width,
+			snprintf(interval, sizeof(interval), "\t%s\t%s", figure(c.width, 2, t[5]),
 			         percent(c.covered, t[4]));
 		jt__page_row(&w->page, "%u\t%zu\t%s\t%s\t%s\t%s%s", c.k, c.n_groups,
 		             percent(c.mape_before, t[0]), percent(c.mape_after, t[1]),

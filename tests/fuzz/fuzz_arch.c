@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any bytes as a config.json: what is read of one weighs and costs finite amounts, none negative. */
+/* Any bytes as a config.json: what is read of one weighs and costs finite amounts, none negative.
+ */
 #include <math.h>
 #include <stdlib.h>
 #include "model/model.h"

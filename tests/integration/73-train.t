@@ -90,6 +90,16 @@ def few_rows_are_warned_of():
 
 
 @test
+def what_the_data_cannot_say_is_a_dash_in_a_report():
+    same = table("same.csv", [rows[5]] * 60)
+    code, out, err = train("-d", same, "--report", f"{tmp}/same.md")
+    assert code == 0, err
+    with open(f"{tmp}/same.md") as f:
+        page = f.read()
+    assert "| – |" in page and "nan" not in page, page
+
+
+@test
 def mistakes_are_named():
     bad = [list(r) for r in rows[:5]]
     bad[2][head.index("energy_per_token_j")] = "nan"

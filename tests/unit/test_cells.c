@@ -101,8 +101,8 @@ static void another_load_model_task_or_number_of_gpus_is_another_row(void)
 /* As the meter names as many domains as it has room for. */
 static void as_many_gpus_as_a_meter_knows_are_all_counted(void)
 {
-	char text[1024] = "{\"upstream\":\"a\",\"outcome\":\"ok\",\"provenance\":\"measured\""
-			  LOAD("500", "100", "4", "100") ",\"domains\":\"";
+	char text[1024] = "{\"upstream\":\"a\",\"outcome\":\"ok\",\"provenance\":\"measured\"" LOAD(
+		"500", "100", "4", "100") ",\"domains\":\"";
 	struct jt_cells c = { 0 };
 	struct jt_row row;
 

@@ -160,6 +160,32 @@ static void joules_know_the_gpu_where_it_matters(void)
 	check_near(of(&q, "e_kv"), 1.5e-10 * 750 * 131072.0, 1e-12);
 }
 
+static void weights_of_eight_bits_are_only_stored_so_where_there_are_no_such_products(void)
+{
+	struct jt_question q = llama_8b();
+
+	q.weights = JT_W_FP8;
+	check(of(&q, "fp8") == 1 && of(&q, "e_weights_fp8") > 0);
+	q.gpu_fp8_tflops = NAN;
+	check(of(&q, "fp8") == 0 && of(&q, "e_weights_fp8") == 0 && of(&q, "e_compute_fp8") == 0);
+}
+
+static void copies_of_a_dense_model_wait_for_nobody(void)
+{
+	struct jt_question one = llama_8b(), two = llama_8b(), experts = deepseek_v3();
+
+	one.batch = 16;
+	two.n_gpu = two.dp = 2; /* of 16 each */
+	check_near(of(&two, "e_weights"), of(&one, "e_weights"), 1e-12);
+	check_near(of(&two, "e_layer"), of(&one, "e_layer"), 1e-12);
+	check(of(&two, "e_replicas") == 0 && of(&two, "e_messages") == 0);
+	check_near(of(&two, "memory_free"), of(&one, "memory_free"), 1e-12);
+	experts.dp = 16;
+	check(jt__copies(&experts) == 1 && of(&experts, "e_replicas") > 0);
+	experts.ep = 1;
+	check(jt__copies(&experts) == 16 && of(&experts, "e_replicas") == 0);
+}
+
 /* Every engine has terms of its own, and only one of them. */
 static void engines_do_not_mix(void)
 {
@@ -287,6 +313,8 @@ int main(void)
 	test(several_gpus_share_a_step_and_draw_together);
 	test(eight_bit_products_need_weights_and_gpu);
 	test(joules_know_the_gpu_where_it_matters);
+	test(weights_of_eight_bits_are_only_stored_so_where_there_are_no_such_products);
+	test(copies_of_a_dense_model_wait_for_nobody);
 	test(engines_do_not_mix);
 	test(unknown_input_takes_the_usual_of_the_task);
 	test(whatever_may_be_asked_has_finite_features);
