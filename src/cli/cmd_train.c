@@ -103,10 +103,9 @@ static void remark(const struct args *a, const struct jt_dataset *d)
 		        d->n_records_left_out, d->record_left_out.message);
 	if (d->n < FEW_ROWS)
 		fprintf(stderr,
-		        "jouletap: warning: %zu rows are few: the correction and the intervals "
-		        "follow "
-		        "single rows\n",
-		        d->n);
+		        "jouletap: warning: fewer than %d rows (%zu): the correction and the "
+		        "intervals follow single rows\n",
+		        FEW_ROWS, d->n);
 }
 
 static int train(const struct args *a, struct jt_error *err)

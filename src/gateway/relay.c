@@ -426,9 +426,9 @@ static bool is_models_question(const struct jt_worker *w, const struct jt_head *
 	       strcmp(path, "/v1/models") == 0;
 }
 
-static bool is_prediction_question(const struct jt_head *head, const char *path)
+static bool is_prediction_question(const char *path)
 {
-	return strcmp(head->method, "POST") == 0 && strcmp(path, "/v1/energy/predict") == 0;
+	return strcmp(path, "/v1/energy/predict") == 0;
 }
 
 static bool is_energy_question(const char *path)
@@ -607,6 +607,11 @@ static void foretell(struct jt_relay *r)
 	size_t index;
 	int status;
 
+	if (strcmp(jt__exchange_head(r->ex)->method, "POST") != 0) {
+		jt__exchange_reply_error(r->ex, 405, "invalid_request_error",
+		                         "POST the body of a request to /v1/energy/predict");
+		return;
+	}
 	jt__ask_read(&r->ask, &jt__api_unread, jt__buf_bytes(body), jt__buf_len(body));
 	if (!r->ask.valid) {
 		jt__exchange_reply_error(r->ex, 400, "invalid_request_error",
@@ -666,7 +671,7 @@ static void on_request(void *user, struct jt_exchange *ex)
 		relay_gathered(r);
 	else if (is_models_question(user, jt__exchange_head(ex), r->path))
 		ask_for_models(r);
-	else if (is_prediction_question(jt__exchange_head(ex), r->path))
+	else if (is_prediction_question(r->path))
 		foretell(r);
 	else if (!r->upstream)
 		ask_about(r);

@@ -265,7 +265,7 @@ static void print_scores(const char *split, const char *model, const struct jt_s
 int jt__report_print(const struct jt_evaluation *e, FILE *to, struct jt_error *err)
 {
 	fprintf(to, "%zu rows", e->d->n);
-	if (e->d->n_records)
+	if (e->d->n_record_rows)
 		fprintf(to, ", %zu of them of %" PRIu64 " records", e->d->n_record_rows,
 		        e->d->n_records - e->d->n_records_left_out);
 	fprintf(to, "\n%-32s %-10s %8s %10s %8s %10s %10s %9s\n", "split", "model", "MAPE", "sd",

@@ -214,7 +214,7 @@ def a_question_that_is_none_is_refused_in_words():
             assert got.head.status == 400 and "JSON" in json.loads(got.body)["error"]["message"], got.body
         status, value = foretell(gateway, model="other")
         assert status == 404 and value["error"]["type"] == "model_not_found", value
-        assert gateway.fetch("GET", "/v1/energy/predict").head.status == 404
+        assert gateway.fetch("GET", "/v1/energy/predict").head.status == 405
     assert not engine.requests
     engine.stop()
 
