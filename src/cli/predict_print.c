@@ -148,7 +148,11 @@ static void print_shares(const struct figures *v, FILE *to)
 static void print_basis(const struct jt_forecast *f, FILE *to)
 {
 	const char *nearest = jt__fitted_label(f->model, f->p.nearest);
+	char of[128];
 
+	jt__fitted_interval_of(f->model, &f->p, of, sizeof(of));
+	if (*of)
+		fprintf(to, "interval     of errors on %s\n", of);
 	if (nearest) {
 		fputs("nearest      ", to);
 		print_name(nearest, to);
@@ -308,7 +312,10 @@ static void put_basis(struct jt_buf *b, const struct jt_forecast *f)
 {
 	const char *nearest = jt__fitted_label(f->model, f->p.nearest);
 	const struct jt_fitted *m = f->model;
+	char of[128];
 
+	jt__fitted_interval_of(m, &f->p, of, sizeof(of));
+	put_text(b, "interval_of_errors_on", of);
 	jt__json_member_text(b, "provenance", jt_provenance_name(JT_PREDICTED));
 	put_text(b, "nearest_measured", nearest);
 	jt__json_member_double(b, "factor", f->p.factor);

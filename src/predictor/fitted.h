@@ -181,6 +181,10 @@ int jt__fitted_answer(const struct jt_fitted *f, const struct jt_question *q,
 void jt__fitted_reason(const struct jt_fitted *f, const struct jt_question *q,
                        const struct jt_prediction *p, char *out, size_t size);
 
+/* Whose errors its interval comes from, in words; "" where no group fitted. Cut to @size. */
+void jt__fitted_interval_of(const struct jt_fitted *f, const struct jt_prediction *p, char *out,
+                            size_t size);
+
 static inline const void *jt__fitted_at(const struct jt_fitted *f, uint32_t at)
 {
 	return (const char *)f + at;

@@ -66,24 +66,37 @@ static bool fits(int32_t wanted, int32_t is)
 	return wanted < 0 || wanted == is;
 }
 
-static void find_group(const struct jt_fitted *f, const struct jt_question *q,
-                       struct jt_prediction *p)
+/* The first that fits; -1: none does. */
+static int32_t find_group(const struct jt_fitted *f, const struct jt_question *q,
+                          const struct jt_prediction *p, bool known_model, bool known_gpu)
 {
 	const struct jt_interval_group *g = jt__fitted_at(f, f->groups.at);
+
+	for (uint32_t i = 0; i < f->groups.n; i++, g++)
+		if (fits(g->weights, (int32_t)q->weights) && fits(g->mixture, q->n_experts > 1) &&
+		    fits(g->known_model, known_model) && fits(g->known_gpu, known_gpu) &&
+		    fits(g->recalibrated, p->factor_rows > 0) && p->factor_rows >= g->factor_rows &&
+		    (g->min_distance < 0 || p->distance >= g->min_distance) &&
+		    (!g->gpu || strcmp(jt__fitted_text(f, g->gpu), q->gpu) == 0))
+			return (int32_t)i;
+	return -1;
+}
+
+/* On a GPU that is not known, at least as wide as on one that is. */
+static void choose_interval(const struct jt_fitted *f, const struct jt_question *q,
+                            struct jt_prediction *p)
+{
+	const struct jt_interval_group *groups = jt__fitted_at(f, f->groups.at);
 	bool known_model = is_in(f, f->model_groups, q->model_group);
 	bool known_gpu = is_in(f, f->gpus, q->gpu) && knows_run(f, q);
+	int32_t own = find_group(f, q, p, known_model, known_gpu);
+	int32_t other = known_gpu ? own : find_group(f, q, p, known_model, true);
 
-	for (uint32_t i = 0; i < f->groups.n; i++, g++) {
-		if (!fits(g->weights, (int32_t)q->weights) || !fits(g->mixture, q->n_experts > 1) ||
-		    !fits(g->known_model, known_model) || !fits(g->known_gpu, known_gpu) ||
-		    !fits(g->recalibrated, p->factor_rows > 0) || p->factor_rows < g->factor_rows ||
-		    (g->min_distance >= 0 && !(p->distance >= g->min_distance)) ||
-		    (g->gpu && strcmp(jt__fitted_text(f, g->gpu), q->gpu) != 0))
-			continue;
-		p->group = (int32_t)i;
-		p->half_width = g->half_width;
-		return;
-	}
+	p->group = own;
+	if (own >= 0 && other >= 0 && groups[other].half_width > groups[own].half_width)
+		p->group = other;
+	if (p->group >= 0)
+		p->half_width = groups[p->group].half_width;
 }
 
 /* The features know the 8 and 4 bits of bitsandbytes in transformers alone: features.def. */
@@ -99,7 +112,7 @@ int jt__fitted_place(const struct jt_fitted *f, const struct jt_question *q,
 {
 	double least = find_factor(f, q, p);
 
-	find_group(f, q, p);
+	choose_interval(f, q, p);
 	if (p->half_width < least)
 		p->half_width = least;
 	if (!is_in(f, f->gpus, q->gpu))
@@ -249,4 +262,25 @@ void jt__fitted_reason(const struct jt_fitted *f, const struct jt_question *q,
 		begin(&w);
 		say(&w, "nothing like it was measured");
 	}
+}
+
+void jt__fitted_interval_of(const struct jt_fitted *f, const struct jt_prediction *p, char *out,
+                            size_t size)
+{
+	const struct jt_interval_group *g = jt__fitted_at(f, f->groups.at);
+	struct words w = { .out = out, .size = size };
+
+	if (!size)
+		return;
+	say(&w, "");
+	if (p->group < 0)
+		return;
+	g += p->group;
+	say(&w, g->mixture == 1 ? "mixtures" : "models");
+	say(&w, g->known_model == 0   ? " left out of the fit"
+	        : g->known_model == 1 ? " of the data"
+	                              : "");
+	say(&w, g->known_gpu == 0 ? ", on GPU types left out" : "");
+	say(&w, g->min_distance >= 0 ? ", far from measured rows" : "");
+	say(&w, g->factor_rows ? ", with a factor of measured rows" : "");
 }

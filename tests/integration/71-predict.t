@@ -335,6 +335,7 @@ def text_and_json_say_the_same():
         assert f"{figure:.4g}" in text, (figure, text)
     for warning in a["warnings"]:
         assert warning in text
+    assert f"interval     of errors on {a['interval_of_errors_on']}\n" in text
     assert a["carbon"]["year"] == 2023 and a["carbon"]["region"] == "Germany" and a["price_per_kwh"] == 0.3
     assert (a["reason"] is None) == (not a["outside_data"])
 

@@ -185,6 +185,40 @@ static void what_the_meter_has_taught_multiplies_the_joules(void)
 	jt__fitted_free(f);
 }
 
+/* @json with @from, which is in it, as @to. */
+static void replace(char *json, size_t size, const char *from, const char *to)
+{
+	char *at = strstr(json, from);
+	char rest[2 * sizeof(sample_model)];
+
+	snprintf(rest, sizeof(rest), "%s", at + strlen(from));
+	snprintf(at, size - (size_t)(at - json), "%s%s", to, rest);
+}
+
+static void what_is_unknown_twice_has_the_wider_interval(void)
+{
+	char json[2 * sizeof(sample_model)], of[128];
+	struct jt_question q = question("llama-8b", "llama", "T4");
+	struct jt_prediction p;
+	struct jt_fitted *f;
+
+	snprintf(json, sizeof(json), "%s", sample_model);
+	replace(json, sizeof(json), "\"recalibrated\": true", "\"known_gpu\": false");
+	replace(json, sizeof(json), "\"weights\": \"fp8\", \"mixture\": false",
+	        "\"known_model\": false");
+	f = parse(json);
+	if (!check(f != NULL))
+		return;
+	p = predict(f, 1, 0, 0);
+	check(jt__fitted_place(f, &q, &p) == JT_OK && p.half_width == 0.05);
+	q = question("other", "other", "T4");
+	p = predict(f, 1, 0, 0);
+	check(jt__fitted_place(f, &q, &p) == JT_OK && p.half_width == 0.2);
+	jt__fitted_interval_of(f, &p, of, sizeof(of));
+	check_text(of, "models left out of the fit");
+	jt__fitted_free(f);
+}
+
 static void a_group_of_many_taught_rows_is_not_for_few(void)
 {
 	static const char from[] = "\"recalibrated\": true";
@@ -462,6 +496,7 @@ int main(void)
 	test(what_no_model_can_say_anything_about_is_an_error);
 	test(the_first_group_that_fits_gives_the_interval);
 	test(what_the_meter_has_taught_multiplies_the_joules);
+	test(what_is_unknown_twice_has_the_wider_interval);
 	test(a_group_of_many_taught_rows_is_not_for_few);
 	test(a_factor_that_was_off_its_own_rows_widens_the_interval);
 	test(few_rows_teach_less_than_many);
