@@ -265,11 +265,28 @@ static int read_weights(const struct jt_config_json *c, struct jt_arch *a)
 
 /* ---- files ---- */
 
+/* Encoders read, and generate nothing; models of both kinds do half of their work elsewhere. */
+static int refuse_encoders(const struct jt_config_json *c)
+{
+	static const char *const encoders[] = { "bert",   "roberta",    "xlm-roberta", "distilbert",
+		                                "albert", "electra",    "deberta",     "deberta-v2",
+		                                "mpnet",  "nomic_bert", "modernbert",  "t5",
+		                                "mt5",    "bart",       "whisper",     NULL };
+
+	if (!is_one_of(type_of(c), encoders))
+		return JT_OK;
+	return jt__fail(c->err, JT_EINVAL, c->where,
+	                "'model_type' \"%s\": an encoder, and only decoders are described",
+	                type_of(c));
+}
+
 static int read_object(const struct jt_config_json *c, struct jt_arch *a)
 {
 	const char *name = json_string_value(json_object_get(c->root, "_name_or_path"));
-	int status;
+	int status = refuse_encoders(c);
 
+	if (status < 0)
+		return status;
 	if (!name || !*name)
 		name = type_of(c);
 	name = name ? name : "unnamed";

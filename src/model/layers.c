@@ -234,6 +234,18 @@ static int read_ssm(const struct jt_config_json *c, struct jt_arch *a)
 
 /* ---- all of it ---- */
 
+/* Families in which a window holds for every layer. */
+static bool has_only_windows(const struct jt_config_json *c)
+{
+	static const char *const families[] = { "mistral", "mixtral", "phi3", "starcoder2" };
+	const char *type = json_string_value(jt__config_find(c, "model_type"));
+
+	for (size_t i = 0; type && i < JT_ARRAY_LEN(families); i++)
+		if (strcmp(type, families[i]) == 0)
+			return true;
+	return false;
+}
+
 /* Gemma 3 says which layer of so many sees all; most say nothing. */
 static int read_window(const struct jt_config_json *c, struct jt_arch *a)
 {
@@ -249,6 +261,8 @@ static int read_window(const struct jt_config_json *c, struct jt_arch *a)
 		{ &pattern, 1, 0, { "sliding_window_pattern", "_sliding_window_pattern" } });
 	if (status < 0)
 		return status;
+	if (has_only_windows(c))
+		a->n_sliding_layers = a->n_layers;
 	if (pattern > 0)
 		a->n_sliding_layers = a->n_layers - floor(a->n_layers / pattern);
 	if (pattern == 1)

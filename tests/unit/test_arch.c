@@ -133,6 +133,9 @@ static void where_every_layer_sees_all_there_is_no_window(void)
 	check(parse("{" DENSE ",\"sliding_window\":1024,\"sliding_window_pattern\":1}", &a, NULL) ==
 	      JT_OK);
 	check(jt__size(&a).sliding_share == 0);
+	check(parse("{" DENSE ",\"sliding_window\":4096,\"model_type\":\"mistral\"}", &a, NULL) ==
+	      JT_OK);
+	check(jt__size(&a).sliding_share == 1);
 }
 
 static void an_inner_config_has_the_defaults_of_its_class(void)
@@ -281,6 +284,7 @@ static void names_the_key_that_is_wrong(void)
 		{ "{" DENSE
 		  ",\"num_experts\":8,\"num_experts_per_tok\":1,\"mlp_only_layers\":[0,1,2]}",
 		  "'mlp_only_layers' has 3 layers" },
+		{ "{" DENSE ",\"model_type\":\"bert\"}", "'model_type' \"bert\": an encoder" },
 		{ "[1]", "not a JSON object" },
 		{ "{\n\"a\":", "line 2" },
 		{ "", "line 1" },
