@@ -185,23 +185,27 @@ static int ask(const struct args *a, struct jt_forecast *f, bool *ret_usage, str
 	return check_cuts(q, err);
 }
 
+/* What was written to @b, unless that failed with @status; frees it. */
+static int put_out(struct jt_buf *b, int status, struct jt_error *err)
+{
+	if (status == JT_OK)
+		fwrite(jt__buf_bytes(b), 1, jt__buf_len(b), stdout);
+	else
+		jt__fail(err, status, "predict", "no memory for the output");
+	jt__buf_fini(b);
+	return status;
+}
+
 static int print(const struct args *a, const struct jt_forecast *f, struct jt_error *err)
 {
 	struct jt_buf b;
-	int status;
 
 	if (!a->json) {
 		jt__forecast_print(f, stdout);
 		return JT_OK;
 	}
 	jt__buf_init(&b, (size_t)1 << 24);
-	status = jt__forecast_json(f, &b);
-	if (status == JT_OK)
-		fwrite(jt__buf_bytes(&b), 1, jt__buf_len(&b), stdout);
-	else
-		jt__fail(err, status, "predict", "no memory for the output");
-	jt__buf_fini(&b);
-	return status;
+	return put_out(&b, jt__forecast_json(f, &b), err);
 }
 
 static int predict(const struct args *a, struct jt_forecast *f, struct jt_error *err)
@@ -219,20 +223,13 @@ static int predict(const struct args *a, struct jt_forecast *f, struct jt_error 
 static int print_lessons(const struct args *a, const struct jt_lessons *l, struct jt_error *err)
 {
 	struct jt_buf b;
-	int status;
 
 	if (!a->json) {
 		jt__lessons_print(l, stdout);
 		return JT_OK;
 	}
 	jt__buf_init(&b, (size_t)1 << 26);
-	status = jt__lessons_json(l, &b);
-	if (status == JT_OK)
-		fwrite(jt__buf_bytes(&b), 1, jt__buf_len(&b), stdout);
-	else
-		jt__fail(err, status, "predict", "no memory for the output");
-	jt__buf_fini(&b);
-	return status;
+	return put_out(&b, jt__lessons_json(l, &b), err);
 }
 
 static int learn(const struct args *a, const struct jt_forecast *f, struct jt_error *err)

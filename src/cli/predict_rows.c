@@ -161,9 +161,10 @@ static void read_row(struct table *t, struct row *r)
 
 /* ---- predicting ---- */
 
-static void predict_one(const struct table *t, struct row *r, const double *features)
+/* @status: what predicting it gave. */
+static void take_status(struct row *r, int status)
 {
-	r->read = jt__fitted_predict(t->model, features, &r->p) == JT_OK;
+	r->read = status == JT_OK;
 	if (!r->read)
 		snprintf(r->reason, sizeof(r->reason),
 		         "too far from any that was measured to say anything");
@@ -187,19 +188,17 @@ static void predict(struct table *t)
 	}
 	for (size_t i = 0; i < t->n; i++)
 		if (t->rows[i].read)
-			predict_one(t, &t->rows[i], t->features[i]);
+			take_status(&t->rows[i],
+			            jt__fitted_predict(t->model, t->features[i], &t->rows[i].p));
 }
 
 static void place(struct table *t, struct row *r)
 {
 	if (!r->read)
 		return;
-	r->read = jt__fitted_place(t->model, &r->q, &r->p) == JT_OK;
+	take_status(r, jt__fitted_place(t->model, &r->q, &r->p));
 	if (r->read)
 		jt__fitted_reason(t->model, &r->q, &r->p, r->reason, sizeof(r->reason));
-	else
-		snprintf(r->reason, sizeof(r->reason),
-		         "too far from any that was measured to say anything");
 }
 
 /* ---- writing ---- */
