@@ -14,8 +14,8 @@
  * relay when both are gone is its last note, which waits until the ring has room.
  *
  * A client that wants its joules in usage makes the answer stop at the brace
- * that closes usage until the bookkeeper has answered, at most PATIENCE_NS; what the engine sends
- * meanwhile waits in `later`.
+ * that closes usage until the bookkeeper has answered, at most JT_PATIENCE_NS; what the engine
+ * sends meanwhile waits in `later`.
  */
 #include <stdio.h>
 #include <string.h>
@@ -25,7 +25,6 @@
 #include "gateway/models.h"
 #include "gateway/relay.h"
 
-#define PATIENCE_NS (100 * JT_NS_PER_MS)
 #define MAX_HELD ((size_t)64 << 10) /* of an event that may turn out to be a usage chunk */
 #define MAX_LATER ((size_t)4 << 20) /* while the bookkeeper is asked */
 
@@ -105,7 +104,7 @@ static void ask_for_figures(struct jt_relay *r, const char *rest, size_t n)
 		jt__call_pause(r->call, true);
 	jt__relay_tell(r, &note);
 	r->worker->wake_books(r->worker->user);
-	jt__timer_set(r->worker->loop, &r->patience, jt__relay_now_ns(r) + PATIENCE_NS);
+	jt__timer_set(r->worker->loop, &r->patience, jt__relay_now_ns(r) + JT_PATIENCE_NS);
 }
 
 /* Reads on and sends on; stops where the filter wants figures. */
@@ -419,23 +418,6 @@ static const struct jt_api *api_of(const struct jt_relay *r, const struct jt_hea
 	                                                                      : api;
 }
 
-static bool is_models_question(const struct jt_worker *w, const struct jt_head *head,
-                               const char *path)
-{
-	return w->n_upstreams > 1 && strcmp(head->method, "GET") == 0 &&
-	       strcmp(path, "/v1/models") == 0;
-}
-
-static bool is_prediction_question(const char *path)
-{
-	return strcmp(path, "/v1/energy/predict") == 0;
-}
-
-static bool is_energy_question(const char *path)
-{
-	return strncmp(path, "/v1/energy/", 11) == 0;
-}
-
 /* Our name for it, on every answer that there is a record of. */
 static void tag_with_id(struct jt_relay *r)
 {
@@ -571,72 +553,6 @@ static void relay_streamed(struct jt_relay *r)
 	call_upstream(r, upstream, NULL, 0, &rh);
 }
 
-static void ask_about(struct jt_relay *r)
-{
-	bool may = strcmp(jt__exchange_head(r->ex)->method, "GET") == 0;
-	/* r->path may be cut */
-	const char *id = jt__exchange_head(r->ex)->target + strlen("/v1/energy/");
-	struct jt_note note = { .kind = JT_NOTE_LOOK_UP,
-		                .key = r->key,
-		                .t_ns = jt__relay_now_ns(r) };
-
-	if (!may || !*id) {
-		jt__exchange_reply_error(r->ex, may ? 400 : 405, "invalid_request_error",
-		                         "ask with GET /v1/energy/ID");
-		return;
-	}
-	if (!jt__copy_text(r->id, sizeof(r->id), id, strcspn(id, "?"))) {
-		jt__exchange_reply_error(r->ex, 404, "not_found", "no request has an id that long");
-		return;
-	}
-	memcpy(note.id, r->id, sizeof(r->id));
-	if (jt__relay_tell(r, &note))
-		r->worker->wake_books(r->worker->user);
-	jt__timer_set(r->worker->loop, &r->patience, jt__relay_now_ns(r) + 10 * PATIENCE_NS);
-}
-
-/* What such a request would cost; it is sent to nobody. */
-static void foretell(struct jt_relay *r)
-{
-	const struct jt_buf *body = jt__exchange_body(r->ex);
-	char task_class[sizeof(((struct jt_record *)0)->task_class)];
-	const struct jt_upstream *upstream;
-	struct jt_estimate p;
-	struct jt_error err;
-	struct jt_buf b;
-	size_t index;
-	int status;
-
-	if (strcmp(jt__exchange_head(r->ex)->method, "POST") != 0) {
-		jt__exchange_reply_error(r->ex, 405, "invalid_request_error",
-		                         "POST the body of a request to /v1/energy/predict");
-		return;
-	}
-	jt__ask_read(&r->ask, &jt__api_unread, jt__buf_bytes(body), jt__buf_len(body));
-	if (!r->ask.valid) {
-		jt__exchange_reply_error(r->ex, 400, "invalid_request_error",
-		                         "the body is not a JSON object");
-		return;
-	}
-	upstream = jt__worker_route(r->worker, r->ask.model, &index);
-	if (!upstream) {
-		jt__exchange_reply_error(r->ex, 404, "model_not_found",
-		                         "no upstream serves the model '%s'", r->ask.model);
-		return;
-	}
-	jt__relay_task_class(r, task_class, sizeof(task_class));
-	status = jt__estimate(upstream->estimator, &r->ask, task_class, &p, &err);
-	if (status < 0) {
-		jt__exchange_reply_error(r->ex, status == JT_ENOTSUP ? 404 : 422, "no_prediction",
-		                         "upstream '%s': %s", upstream->config->name, err.message);
-		return;
-	}
-	jt__buf_init(&b, 4096);
-	jt__estimate_answer(&b, r->ask.model, &p);
-	jt__exchange_reply(r->ex, 200, "application/json", jt__buf_bytes(&b), jt__buf_len(&b));
-	jt__buf_fini(&b);
-}
-
 static void on_request_head(void *user, struct jt_exchange *ex)
 {
 	struct jt_relay *r = new_relay(user, ex);
@@ -647,34 +563,23 @@ static void on_request_head(void *user, struct jt_exchange *ex)
 	}
 	if (r->api)
 		tag_with_id(r);
-	if (r->api || is_energy_question(r->path) ||
-	    is_models_question(user, jt__exchange_head(ex), r->path))
+	if (r->api || jt__relay_is_question(r))
 		return;
 	jt__exchange_stream_body(ex);
 	relay_streamed(r);
-}
-
-static void ask_for_models(struct jt_relay *r)
-{
-	r->models = jt__models_start(r->worker, r->ex);
-	if (!r->models)
-		jt__exchange_reply_error(r->ex, 503, "overloaded", "out of memory");
 }
 
 static void on_request(void *user, struct jt_exchange *ex)
 {
 	struct jt_relay *r = jt__exchange_user(ex);
 
+	(void)user;
 	if (!r)
 		return;
 	if (r->api)
 		relay_gathered(r);
-	else if (is_models_question(user, jt__exchange_head(ex), r->path))
-		ask_for_models(r);
-	else if (is_prediction_question(r->path))
-		foretell(r);
-	else if (!r->upstream)
-		ask_about(r);
+	else if (jt__relay_is_question(r))
+		jt__relay_answer(r);
 	else if (r->chunked_up && r->call)
 		jt__call_send(r->call, "0\r\n\r\n", 5);
 }

@@ -59,6 +59,16 @@ static inline uint64_t jt__relay_now_ns(const struct jt_relay *r)
 	return jt__loop_now_ns(r->worker->loop);
 }
 
+/* How long the end of an answer waits for the bookkeeper. */
+#define JT_PATIENCE_NS (100 * JT_NS_PER_MS)
+
+/* ---- questions.c ---- */
+
+/* Whether it asks the gateway itself: for models of several upstreams, for joules. */
+bool jt__relay_is_question(const struct jt_relay *r);
+/* Answers it, at once or when others have; its body is complete. */
+void jt__relay_answer(struct jt_relay *r);
+
 /* ---- report.c ---- */
 
 /* false: the ring is full. */
