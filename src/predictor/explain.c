@@ -16,12 +16,12 @@ static bool begins(const char *text, const char *with)
 	return strncmp(text, with, strlen(with)) == 0;
 }
 
-static bool is_memory(const char *term)
+bool jt__term_is_memory(const char *term)
 {
 	return begins(term, "e_weights") || begins(term, "e_kv");
 }
 
-static bool is_compute(const char *term)
+bool jt__term_is_compute(const char *term)
 {
 	return begins(term, "e_compute") || begins(term, "e_prefill");
 }
@@ -36,9 +36,9 @@ static void add_term(const char *name, double joules, struct jt_energy_shares *s
 	               strcmp(name, "e_video") == 0;
 
 	*(prefill ? &s->prefill : &s->decode) += joules;
-	if (is_memory(name))
+	if (jt__term_is_memory(name))
 		s->memory += joules;
-	else if (is_compute(name))
+	else if (jt__term_is_compute(name))
 		s->compute += joules;
 	else
 		s->waiting += joules;
@@ -102,9 +102,9 @@ static const struct {
 /* The watts at which features.def turns the seconds of a term into joules. */
 static double term_watts(const struct jt_question *q, const char *name)
 {
-	if (is_memory(name))
+	if (jt__term_is_memory(name))
 		return q->n_gpu * q->gpu_bw_gbs * 1e9 * jt__joules_per_byte(q);
-	if (is_compute(name))
+	if (jt__term_is_compute(name))
 		return q->n_gpu * q->gpu_tdp_w;
 	return jt__idle_w(q);
 }

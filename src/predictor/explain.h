@@ -7,6 +7,10 @@
  */
 #include "predictor/fitted.h"
 
+/* What a term of features.def stands for, by its name; where it is neither, waiting. */
+bool jt__term_is_memory(const char *term);
+bool jt__term_is_compute(const char *term);
+
 /* Parts of 1. Of phases: prefill + decode = 1; of work: compute + memory + waiting = 1. */
 struct jt_energy_shares {
 	double prefill, decode;

@@ -83,12 +83,11 @@ static int32_t find_group(const struct jt_fitted *f, const struct jt_question *q
 }
 
 /* On a GPU that is not known, at least as wide as on one that is. */
-static void choose_interval(const struct jt_fitted *f, const struct jt_question *q,
+static void choose_interval(const struct jt_fitted *f, const struct jt_question *q, bool known_gpu,
                             struct jt_prediction *p)
 {
 	const struct jt_interval_group *groups = jt__fitted_at(f, f->groups.at);
 	bool known_model = is_in(f, f->model_groups, q->model_group);
-	bool known_gpu = is_in(f, f->gpus, q->gpu) && knows_run(f, q);
 	int32_t own = find_group(f, q, p, known_model, known_gpu);
 	int32_t other = known_gpu ? own : find_group(f, q, p, known_model, true);
 
@@ -111,13 +110,14 @@ int jt__fitted_place(const struct jt_fitted *f, const struct jt_question *q,
                      struct jt_prediction *p)
 {
 	double least = find_factor(f, q, p);
+	bool known_type = is_in(f, f->gpus, q->gpu), known_run = knows_run(f, q);
 
-	choose_interval(f, q, p);
+	choose_interval(f, q, known_type && known_run, p);
 	if (p->half_width < least)
 		p->half_width = least;
-	if (!is_in(f, f->gpus, q->gpu))
+	if (!known_type)
 		p->outside |= JT_OUTSIDE_GPU;
-	else if (!knows_run(f, q))
+	else if (!known_run)
 		p->outside |= JT_OUTSIDE_ENGINE;
 	if (!knows_weights(f, q))
 		p->outside |= JT_OUTSIDE_WEIGHTS;
@@ -252,10 +252,12 @@ void jt__fitted_reason(const struct jt_fitted *f, const struct jt_question *q,
 	if (p->outside & JT_OUTSIDE_RANGE) {
 		const char *name = jt__fitted_feature(f, (uint32_t)p->range_feature);
 
+		const char *words = meaning(name);
+
 		begin(&w);
-		say(&w, meaning(name) ? meaning(name) : "'");
-		say(&w, meaning(name) ? "" : name);
-		say(&w, meaning(name) ? "" : "'");
+		say(&w, words ? words : "'");
+		say(&w, words ? "" : name);
+		say(&w, words ? "" : "'");
 		say(&w, " is beyond what was measured");
 	}
 	if (p->outside & JT_OUTSIDE_FAR) {

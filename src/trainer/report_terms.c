@@ -2,6 +2,7 @@
 /* What the sum of energies finds when it is fitted to all rows, in units that can be compared. */
 #include <stdio.h>
 #include <string.h>
+#include "predictor/explain.h"
 #include "trainer/fit.h"
 #include "trainer/report.h"
 #include "trainer/sum.h"
@@ -26,19 +27,19 @@ static const struct {
 	{ "e_request", 1e4, "a request" },
 };
 
-static bool begins(const char *text, const char *with)
-{
-	return strncmp(text, with, strlen(with)) == 0;
-}
-
 static void put_term(struct jt_page *page, const char *name, double c)
 {
-	if (begins(name, "e_weights") || begins(name, "e_kv")) {
+	if (jt__term_is_memory(name)) {
 		jt__page_row(page, "`%s`\t%.0f pJ a byte", name, c * JT_TERM_J_PER_BYTE * 1e12);
 		return;
 	}
+	if (jt__term_is_compute(name)) {
+		jt__page_row(page, "`%s`\t%.2f of TDP, for as long as at the data sheet's peak",
+		             name, c);
+		return;
+	}
 	for (size_t i = 0; i < JT_ARRAY_LEN(units); i++)
-		if (begins(name, units[i].term)) {
+		if (strncmp(name, units[i].term, strlen(units[i].term)) == 0) {
 			double us = c * units[i].us;
 			bool is_long = us >= 1000;
 
@@ -47,18 +48,13 @@ static void put_term(struct jt_page *page, const char *name, double c)
 			             units[i].each);
 			return;
 		}
-	if (strcmp(name, "e_messages") == 0)
-		jt__page_row(page, "`%s`\t%.3g times as long as the link takes, at idle power",
-		             name, c);
-	else
-		jt__page_row(page, "`%s`\t%.2f of TDP, for as long as at the data sheet's peak",
-		             name, c);
+	jt__page_row(page, "`%s`\t%.3g times as long as the link takes, at idle power", name, c);
 }
 
 /* What is fitted: terms of all rows, and behind them room for one more term of each GPU. */
 struct work {
 	const struct jt_dataset *d;
-	size_t n_plain, n_terms, width;
+	size_t n_plain, n_terms;
 	double *terms, *j, *c;
 	const char *gpus[MAX_GPUS];
 	size_t n_gpus;
